@@ -1,0 +1,62 @@
+# One verb per target; `make` alone lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+PY := .venv/bin/python
+export PYTHON
+
+# Where the data are: your VAELIB_DATA, else a shared folder beside this one, else data/ and a download into it.
+ifndef VAELIB_DATA
+ifneq ($(wildcard ../shared/data),)
+export VAELIB_DATA := $(abspath ../shared/data)
+endif
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help env data book train rerun test verify lint format lab lock clean
+
+help: ## list what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+env: ## install everything into .venv (the other targets do this first)
+	@tools/make_env.sh
+
+# A link, so that papermill and JupyterLab find the data without make; an own data/ is left alone.
+data: env
+	@if [ -n "$$VAELIB_DATA" ] && [ -d "$$VAELIB_DATA" ] && { [ -L data ] || [ ! -e data ]; }; then ln -sfn "$$VAELIB_DATA" data; fi
+
+book: data ## train, execute and typeset what changed, into _build/html
+	@$(PY) -m tools.build
+
+train: data ## train the paper's runs that are not stored yet
+	@$(PY) -m vaelib train
+
+rerun: ## one chapter with other parameters: make rerun CHAPTER=mnist LATENT_DIM=10
+	@$(PYTHON) -m tools.rerun --check $(MAKEOVERRIDES)
+	@$(MAKE) --no-print-directory data MAKEOVERRIDES=
+	@$(PY) -m tools.rerun $(MAKEOVERRIDES)
+
+test: env ## all tests: no network, no real data, under 5 minutes on two cores
+	@$(PY) -m pytest
+
+verify: data ## execute the full-size chapters and compare the numbers they publish
+	@$(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=3600 -n 0 book
+
+lint: env ## ruff, notebooks without outputs, order of imports
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m tools.notebooks --check book/*.ipynb
+	@$(PY) -m importlinter.cli lint-imports 2>/dev/null || .venv/bin/lint-imports
+
+format: env ## bring code and notebooks into shape and strip outputs
+	@$(PY) -m ruff check --fix --quiet .
+	@$(PY) -m ruff format --quiet .
+	@$(PY) -m tools.notebooks book/*.ipynb
+
+lab: data ## the chapters in JupyterLab
+	@.venv/bin/jupyter lab book
+
+lock: env ## compile requirements.txt anew from pyproject.toml
+	@tools/lock.sh
+
+clean: ## remove what was built; trained runs, reruns, data and .venv stay
+	@rm -rf _build

@@ -1,0 +1,107 @@
+"""The book as the tools see it: its pages, its chapters, their parameters, and where a chapter stopped.
+
+Standard library only at import, so that a typing mistake in `make rerun` is answered at once.
+"""
+
+import ast
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
+
+class BookError(Exception):
+    """Something in the book or in a request about it is wrong; the message says what and what to do."""
+
+
+def pages(root: Path = ROOT) -> list[Path]:
+    """Every page that `_toc.yml` lists, in reading order, as files below `root`."""
+    import yaml  # not part of the standard library: only here, see the module's docstring
+
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    found = []
+    for name in [toc["root"], *_files(toc)]:
+        candidates = [root / f"{name}{suffix}" for suffix in (".ipynb", ".md")]
+        existing = [path for path in candidates if path.is_file()]
+        if not existing:
+            raise BookError(f"_toc.yml lists {name}, but there is neither {name}.ipynb nor {name}.md")
+        found.append(existing[0])
+    return found
+
+
+def _files(node) -> list[str]:
+    """The `file:` entries of a table of contents, depth first."""
+    if isinstance(node, list):
+        return [name for item in node for name in _files(item)]
+    if isinstance(node, dict):
+        own = [node["file"]] if "file" in node else []
+        return own + [name for key in ("parts", "chapters", "sections") for name in _files(node.get(key))]
+    return []
+
+
+def chapters(root: Path = ROOT) -> list[Path]:
+    """The pages that are notebooks, in reading order."""
+    return [page for page in pages(root) if page.suffix == ".ipynb"]
+
+
+def read_notebook(path: Path) -> dict:
+    """A notebook as plain JSON, its cell sources joined to strings."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        cell["source"] = "".join(cell["source"])
+    return notebook
+
+
+def parameters(path: Path) -> dict[str, object]:
+    """Name and default of everything that a chapter's cell tagged `parameters` sets; empty without such a cell."""
+    found = {}
+    for cell in read_notebook(path)["cells"]:
+        if "parameters" not in cell["metadata"].get("tags", []):
+            continue
+        for statement in ast.parse(cell["source"]).body:
+            if isinstance(statement, ast.Assign):
+                for target in statement.targets:
+                    found[target.id] = ast.literal_eval(statement.value)
+    return found
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where and why a chapter stopped: `number` counts all cells from 1."""
+
+    chapter: str
+    number: int
+    count: int
+    source: str
+    reason: str
+
+    def __str__(self) -> str:
+        head = self.source.strip().splitlines()[:6]
+        code = "\n".join(f"    | {line}" for line in head)
+        reason = "\n".join(f"    {line}" for line in _ANSI.sub("", self.reason).rstrip().splitlines())
+        return f"{self.chapter} stopped in cell {self.number} of {self.count}:\n{code}\n{reason}"
+
+
+def find_stop(chapter: str, notebook: dict, *, current: int | None = None, reason: str = "") -> Stop | None:
+    """Where an executed notebook stopped, or None where it ran to its end.
+
+    A cell that raised carries an error; a cell at which the kernel died carries nothing at all, and neither do those
+    after it, whatever the notebook's metadata say. `current` is the index of the cell known to be running then.
+    """
+    cells = notebook["cells"]
+    for index, cell in enumerate(cells):
+        if cell["cell_type"] != "code" or not "".join(cell["source"]).strip():
+            continue
+        tags = cell["metadata"].get("tags", [])
+        errors = [output for output in cell["outputs"] if output["output_type"] == "error"]
+        if errors and "raises-exception" not in tags:
+            text = "\n".join(errors[0]["traceback"]) or f"{errors[0]['ename']}: {errors[0]['evalue']}"
+            return Stop(chapter, index + 1, len(cells), "".join(cell["source"]), text)
+        if index == current or (current is None and cell["execution_count"] is None):
+            why = reason or "The cell did not run to its end: the kernel died."
+            return Stop(chapter, index + 1, len(cells), "".join(cell["source"]), why)
+    return None

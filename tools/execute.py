@@ -1,0 +1,149 @@
+"""Execute the chapters whose outputs are not in the cache, two at a time.
+
+jupyter-cache finds outputs by a notebook's code cells. What else the outputs depend on, the package, the installed
+versions, the data and the recorded tables, is in the name of the cache's folder instead (`cache_folder`), so a change
+there finds an empty folder.
+"""
+
+import asyncio
+import hashlib
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import nbformat
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.cache.main import JupyterCacheBase
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+from tools.chapters import Stop, find_stop
+
+AT_ONCE = 2  # chapters executed at the same time: one for each core of the smallest machine the book is made for
+KEPT = 3  # cache folders kept, so that going back to the last version of the package costs nothing
+
+
+def tree_digest(root: Path, files: Iterable[Path], facts: Mapping[str, str]) -> str:
+    """Sha256 over the names and bytes of `files` and over `facts`."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode() + content)
+    for name in sorted(facts):
+        digest.update(f"{name}\0{facts[name]}\0".encode())
+    return digest.hexdigest()
+
+
+def code_files(root: Path) -> list[Path]:
+    """The files besides the notebooks that outputs depend on."""
+    results = [path for path in (root / "results").rglob("*") if path.is_file()]
+    return [*(root / "vaelib").rglob("*.py"), root / "requirements.txt", *results]
+
+
+def cache_folder(root: Path, facts: Mapping[str, str]) -> Path:
+    """Where the outputs made by the code, the locked versions and the `facts` (data, Python) of now are kept."""
+    return root / "_build" / "cache" / tree_digest(root, code_files(root), facts)[:16]
+
+
+def open_cache(folder: Path) -> JupyterCacheBase:
+    """The cache in `folder`, begun again where it cannot be read; older folders beside it are removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.touch()
+    by_age = sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in by_age[KEPT:]:
+        shutil.rmtree(old)
+    try:
+        cache = get_cache(folder)
+        cache.list_cache_records()
+    except Exception:  # an interrupted start leaves a database that fails in one of many ways
+        shutil.rmtree(folder)
+        cache = get_cache(folder)
+    return cache
+
+
+def cached(cache: JupyterCacheBase, path: Path) -> bool:
+    """Whether whole, error-free outputs of a chapter are in the cache.
+
+    An entry torn by a kill counts as missing. An entry whose cells carry other metadata than the chapter's of now
+    (captions, alternative texts, tags) is brought up to date: jupyter-cache would show the old ones.
+    """
+    notebook = nbformat.read(path, 4)
+    try:
+        record = cache.match_cache_notebook(notebook)
+        entry = cache.get_cache_bundle(record.pk).nb
+    except Exception:  # no record, or its notebook is missing or cut short
+        return False
+    if find_stop(path.stem, entry):
+        return False
+    metadata = [cell.metadata for cell in notebook.cells if cell.cell_type == "code"]
+    if [cell.metadata for cell in entry.cells] != metadata:
+        for cell, current in zip(entry.cells, metadata, strict=True):
+            cell.metadata = current
+        _store(cache, path, entry, record.data)
+    return True
+
+
+def _store(cache: JupyterCacheBase, path: Path, notebook: nbformat.NotebookNode, data: dict) -> None:
+    bundle = CacheBundleIn(notebook, str(path), data=data)
+    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+
+def execute_missing(cache: JupyterCacheBase, paths: Iterable[Path]) -> tuple[list[Path], list[Stop]]:
+    """Execute the chapters that the cache lacks and store those that ran to their end.
+
+    Returns the chapters that were executed and where any of them stopped. A chapter that stops does not stop
+    the others: what they computed is kept.
+    """
+    missing = [path for path in paths if not cached(cache, path)]
+    return missing, asyncio.run(_execute_all(cache, missing))
+
+
+async def _execute_all(cache: JupyterCacheBase, paths: list[Path]) -> list[Stop]:
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(path: Path) -> Stop | None:
+        async with gate:
+            start = time.perf_counter()
+            print(f"  {path.stem} ...", flush=True)
+            notebook, stop = await execute(path)
+            seconds = time.perf_counter() - start
+        if stop is None:
+            _store(cache, path, notebook, {"execution_seconds": seconds})
+            _relay_warnings(path.stem, notebook)
+        print(f"  {path.stem} {'executed' if stop is None else 'STOPPED'} after {seconds:.0f} s", flush=True)
+        return stop
+
+    return [stop for stop in await asyncio.gather(*map(one, paths)) if stop]
+
+
+async def execute(path: Path) -> tuple[nbformat.NotebookNode, Stop | None]:
+    """Run a chapter in a kernel of its own, in its folder, without a time limit on cells."""
+    notebook = nbformat.read(path, 4)
+    running: list[int] = []
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": str(path.parent)}},
+        on_cell_start=lambda cell, cell_index: running.append(cell_index),
+    )
+    try:
+        await client.async_execute()
+    except CellExecutionError:
+        return notebook, find_stop(path.stem, notebook)
+    except DeadKernelError as error:
+        current = running[-1] if running else None
+        return notebook, find_stop(path.stem, notebook, current=current, reason=f"The kernel died. {error}")
+    return notebook, find_stop(path.stem, notebook)
+
+
+def _relay_warnings(chapter: str, notebook: nbformat.NotebookNode) -> None:
+    """Say in the terminal what a chapter wrote to its standard error, such as that data are stood in for."""
+    for number, cell in enumerate(notebook.cells, start=1):
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream" and output.name == "stderr":
+                print(f"  {chapter}, cell {number}: {output.text.rstrip()}", file=sys.stderr, flush=True)

@@ -1,0 +1,25 @@
+"""vaelib: the code behind an executable companion to Saleh (2019), *On Variational Autoencoders*."""
+
+from vaelib import runs
+from vaelib.data import DataError, ImageDataset, load_dataset, resolve_dataset
+from vaelib.densities import kl_to_standard_normal
+from vaelib.elbo import ElboTerms, elbo, log_marginal
+from vaelib.models import VAE, Autoencoder
+from vaelib.training import TrainConfig, TrainedRun, fit
+
+__all__ = [
+    "VAE",
+    "Autoencoder",
+    "DataError",
+    "ElboTerms",
+    "ImageDataset",
+    "TrainConfig",
+    "TrainedRun",
+    "elbo",
+    "fit",
+    "kl_to_standard_normal",
+    "load_dataset",
+    "log_marginal",
+    "resolve_dataset",
+    "runs",
+]

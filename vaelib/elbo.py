@@ -1,0 +1,64 @@
+"""The evidence lower bound (eqs. 13 and 14) and the importance-weighted estimate of log p(x).
+
+Axes: S samples of z, B batch, D pixels, K latent.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vaelib.densities import gaussian_log_likelihood, kl_to_standard_normal, reparameterise
+from vaelib.models import VAE
+
+
+class ElboTerms(NamedTuple):
+    """The bound and its two parts, in nats; `elbo = log_likelihood - kl`, higher is better."""
+
+    log_likelihood: Tensor
+    kl: Tensor
+    elbo: Tensor
+
+
+def elbo(model: VAE, x: Tensor, *, n_samples: int = 1, generator: torch.Generator | None = None) -> ElboTerms:
+    """L(θ, φ, x) = E_q[log p(x|z)] - D_KL[q(z|x) ‖ p(z)], eq. 13, for each x.
+
+    The expectation is an average over `n_samples` draws of z (eq. 14, one draw in training); the KL is exact (eq. 18).
+    x (B, D). Returns terms of shape (B,).
+    """
+    _check(model, x, n_samples)
+    mu, logvar = model.encode(x)
+    z = reparameterise(mu.expand(n_samples, *mu.shape), logvar, generator=generator)
+    log_likelihood = model.log_likelihood(x, z).mean(0)
+    kl = kl_to_standard_normal(mu, logvar)
+    return ElboTerms(log_likelihood, kl, log_likelihood - kl)
+
+
+def log_marginal(
+    model: VAE, x: Tensor, *, n_samples: int = 1000, generator: torch.Generator | None = None
+) -> Tensor:
+    """Importance-weighted estimate of log p(x) (Burda et al. 2016), with q(z|x) as the proposal.
+
+    log (1/S) Σ_s p(x|z_s) p(z_s) / q(z_s|x): with one sample the ELBO, in expectation never above log p(x), and
+    growing towards it with S. x (B, D). Returns (B,), in nats.
+    """
+    _check(model, x, n_samples)
+    mu, logvar = model.encode(x)
+    # Decoded images of all samples at once would take S·B·D floats: work through S in pieces of about 64 MB.
+    piece = max(1, 2**24 // max(1, x.numel()))
+    total = torch.full_like(x[:, 0], -math.inf)
+    for start in range(0, n_samples, piece):
+        mu_s = mu.expand(min(piece, n_samples - start), *mu.shape)
+        z = reparameterise(mu_s, logvar, generator=generator)
+        log_prior = gaussian_log_likelihood(z, torch.zeros_like(z), torch.zeros_like(z))
+        log_weight = model.log_likelihood(x, z) + log_prior - gaussian_log_likelihood(z, mu, logvar)
+        total = torch.logaddexp(total, log_weight.logsumexp(0))
+    return total - math.log(n_samples)
+
+
+def _check(model: VAE, x: Tensor, n_samples: int) -> None:
+    if x.ndim != 2 or x.shape[1] != model.data_dim:
+        raise ValueError(f"x must have shape (B, {model.data_dim}) for this model, not {tuple(x.shape)}")
+    if n_samples < 1:
+        raise ValueError(f"n_samples must be at least 1, not {n_samples}")

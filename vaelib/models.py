@@ -1,0 +1,105 @@
+"""The paper's networks (§4.1): a variational autoencoder and a deterministic one with the same maps.
+
+Axes: B batch, D pixels, K latent, H width of the layer that reads z.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from vaelib.densities import bernoulli_log_likelihood, gaussian_log_likelihood
+
+LIKELIHOODS = ("bernoulli", "gaussian")
+
+
+def mlp(widths: Sequence[int]) -> nn.Sequential:
+    """Layers y = f(Wx + b), eq. 20, with f = ReLU between them and none after the last."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(widths):
+        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+class LatentModel(nn.Module):
+    """What both models share: an encoder of `encoder_outputs`·K numbers, a decoder, and its likelihood.
+
+    Parameters
+    ----------
+    latent_dim : K ≥ 1.
+    hidden : widths of the encoder's hidden layers; the decoder mirrors them. Empty: both maps are linear.
+    data_dim : D.
+    likelihood : "bernoulli" (eq. 15; pixels in [0, 1]) or "gaussian" (eq. 16; any real data).
+    """
+
+    encoder_outputs: int
+
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        hidden: Sequence[int] = (400, 256, 128),
+        data_dim: int = 784,
+        likelihood: str = "bernoulli",
+    ) -> None:
+        super().__init__()
+        for name, value in (("latent_dim", latent_dim), ("data_dim", data_dim), *(("hidden", h) for h in hidden)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be an integer of at least 1, not {value!r}")
+        if likelihood not in LIKELIHOODS:
+            raise ValueError(f"likelihood must be one of {LIKELIHOODS}, not {likelihood!r}")
+        self.latent_dim, self.hidden, self.data_dim = latent_dim, tuple(hidden), data_dim
+        self.likelihood = likelihood
+        decoder_outputs = data_dim if likelihood == "bernoulli" else 2 * data_dim
+        self.encoder = mlp([data_dim, *hidden, self.encoder_outputs * latent_dim])
+        self.decoder = mlp([latent_dim, *reversed(self.hidden), decoder_outputs])
+
+    def decode(self, z: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """z (..., K) → Bernoulli: logits (..., D); Gaussian: mean and logvar, each (..., D)."""
+        out = self.decoder(z)
+        return out if self.likelihood == "bernoulli" else out.chunk(2, dim=-1)
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z), eq. 15 or 16. x (B, D), z (..., B, K). Returns (..., B), in nats."""
+        if self.likelihood == "bernoulli":
+            return bernoulli_log_likelihood(x, self.decode(z))
+        return gaussian_log_likelihood(x, *self.decode(z))
+
+    def mean_image(self, z: Tensor) -> Tensor:
+        """E[x|z]: what is shown as a decoded picture. z (..., K). Returns (..., D)."""
+        return self.decode(z).sigmoid() if self.likelihood == "bernoulli" else self.decode(z)[0]
+
+    def embed(self, x: Tensor) -> Tensor:
+        """The code of x without noise: the encoder's mean. x (B, D). Returns (B, K)."""
+        raise NotImplementedError
+
+    @property
+    def latent_weight(self) -> Tensor:
+        """W (H, K), the decoder matrix that multiplies z (eq. 20; its columns are Figure 8's subject)."""
+        return self.decoder[0].weight
+
+
+class VAE(LatentModel):
+    """The variational autoencoder of §§2.4 and 4.1. Parameters as in `LatentModel`."""
+
+    encoder_outputs = 2
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, D) → mu (B, K), logvar (B, K) of q(z|x) = N(mu, diag(exp(logvar)))."""
+        mu, logvar = self.encoder(x).chunk(2, dim=-1)
+        return mu, logvar
+
+    def embed(self, x: Tensor) -> Tensor:
+        return self.encode(x)[0]
+
+
+class Autoencoder(LatentModel):
+    """The deterministic autoencoder of §2.6.1: the same x always gives the same z. Parameters as in `LatentModel`."""
+
+    encoder_outputs = 1
+
+    def encode(self, x: Tensor) -> Tensor:
+        """x (B, D) → z (B, K)."""
+        return self.encoder(x)
+
+    def embed(self, x: Tensor) -> Tensor:
+        return self.encode(x)

@@ -1,0 +1,106 @@
+"""What a page says about itself: which run it shows, and whether its data stand in for the paper's.
+
+The objects returned here show as HTML in a page and as plain text in a terminal.
+"""
+
+from dataclasses import dataclass
+from html import escape
+
+from vaelib.data import STAND_INS
+from vaelib.training import TrainedRun
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of small print."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        return f'<p class="provenance"><small>{escape(self.text)}</small></p>'
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A banner, or nothing at all when there is nothing to warn of."""
+
+    title: str = ""
+    text: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+    def __repr__(self) -> str:
+        return f"{self.title}: {self.text}" if self else ""
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return ""
+        return (
+            f'<div class="admonition warning"><p class="admonition-title">{escape(self.title)}</p>'
+            f"<p>{escape(self.text)}</p></div>"
+        )
+
+
+def provenance(run: TrainedRun) -> Line:
+    """Dataset and its digest, K, epochs, seed, recipe and held-out ELBO of a run, in one line."""
+    config = run.config
+    part = f", classes {', '.join(map(str, config.classes))}" if config.classes else ""
+    return Line(
+        f"{config.dataset}{part} (data {run.data_digest[:8]}) · K = {config.latent_dim} · {config.epochs} epochs · "
+        f"batch {config.batch_size} · seed {config.seed} · held-out ELBO {run.heldout.elbo:.1f} nats per image"
+    )
+
+
+def notice(dataset: str, *, asked: str | None = None, smoke: bool = False) -> Notice:
+    """A banner for a page made from stand-in data or by a smoke run; empty for a full run on the data asked for.
+
+    `dataset` is what was used and `asked` what the page is about (`resolve_dataset` may have put one for the other).
+    """
+    stood_for = asked if asked and asked != dataset else None
+    texts = []
+    if stood_for:
+        texts.append(
+            f"{stood_for} could not be found or downloaded, so this page was made from {dataset!r} instead. "
+            f"Nothing on it says anything about the paper's claims."
+        )
+    elif dataset in STAND_INS.values():
+        texts.append(f"This page was made from {dataset!r}, not from the paper's data; no verdict is given.")
+    if smoke:
+        texts.append("This is a smoke run: few images and few epochs, to show that the page runs. No verdict is given.")
+    return Notice("Not the paper's experiment", " ".join(texts)) if texts else Notice()
+
+
+def conclusive(dataset: str, *, smoke: bool) -> bool:
+    """Whether a page may give a verdict on the paper: a full run on data that are not a stand-in."""
+    return not smoke and dataset not in STAND_INS.values()
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """A table of claims, what was measured, and whether each held; without the last column on a page that gives none."""
+
+    rows: tuple[tuple[str, str, bool], ...]
+    given: bool
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{claim}: {measured}{self._word(held, ': ')}" for claim, measured, held in self.rows)
+
+    def _repr_html_(self) -> str:
+        heads = ["Claim", "Measured here"] + ["Verdict"] * self.given
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in (claim, measured, self._word(held))[: len(heads)]) + "</tr>"
+            for claim, measured, held in self.rows
+        )
+        return f"<table><thead><tr>{''.join(f'<th>{h}</th>' for h in heads)}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _word(self, held: bool, before: str = "") -> str:
+        return before + ("held" if held else "did not hold") if self.given else ""
+
+
+def verdicts(*rows: tuple[str, str, bool], dataset: str, smoke: bool) -> Verdicts:
+    """What a chapter found: (claim, what was measured, whether it held), the last shown only where `conclusive`."""
+    return Verdicts(rows, given=conclusive(dataset, smoke=smoke))
