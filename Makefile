@@ -20,8 +20,9 @@ help: ## list what can be made
 env: ## install everything into .venv (the other targets do this first)
 	@tools/make_env.sh
 
-# A link, so that papermill and JupyterLab find the data without make; an own data/ is left alone.
+# A link, so that papermill and JupyterLab find the data without make; a data/ that holds something is left alone.
 data: env
+	@rmdir data 2>/dev/null || true
 	@if [ -n "$$VAELIB_DATA" ] && [ -d "$$VAELIB_DATA" ] && { [ -L data ] || [ ! -e data ]; }; then ln -sfn "$$VAELIB_DATA" data; fi
 
 book: data ## train, execute and typeset what changed, into _build/html
@@ -36,16 +37,16 @@ rerun: ## one chapter with other parameters: make rerun CHAPTER=mnist LATENT_DIM
 	@$(PY) -m tools.rerun $(MAKEOVERRIDES)
 
 test: env ## all tests: no network, no real data, under 5 minutes on two cores
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadgroup
 
 verify: data ## execute the full-size chapters and compare the numbers they publish
-	@$(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=3600 -n 0 book
+	@$(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=3600 book
 
 lint: env ## ruff, notebooks without outputs, order of imports
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m tools.notebooks --check book/*.ipynb
-	@$(PY) -m importlinter.cli lint-imports 2>/dev/null || .venv/bin/lint-imports
+	@.venv/bin/lint-imports
 
 format: env ## bring code and notebooks into shape and strip outputs
 	@$(PY) -m ruff check --fix --quiet .
@@ -53,7 +54,7 @@ format: env ## bring code and notebooks into shape and strip outputs
 	@$(PY) -m tools.notebooks book/*.ipynb
 
 lab: data ## the chapters in JupyterLab
-	@.venv/bin/jupyter lab book
+	@$(PY) -m jupyterlab book
 
 lock: env ## compile requirements.txt anew from pyproject.toml
 	@tools/lock.sh

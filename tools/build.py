@@ -6,20 +6,17 @@ The site is replaced only by a whole new one. Nothing is done where nothing chan
 """
 
 import json
-import platform
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from tools.chapters import ROOT, BookError, chapters
-from tools.execute import cache_folder, code_files, execute_missing, open_cache, tree_digest
+from tools.inputs import cache_folder, data_facts, inputs_digest
 
-DATASETS = ("MNIST", "FashionMNIST")
 RECORD = "build.json"
 
 
@@ -54,6 +51,9 @@ def build(root: Path) -> int:
         raise BookError("training stopped; the message above says why")
     facts = data_facts()  # training downloads what was missing
 
+    # Imported late: a build with nothing to do need not wait for jupyter-cache.
+    from tools.execute import execute_missing, open_cache
+
     stage("executing the chapters")
     folder = cache_folder(root, facts)
     listed = chapters(root)
@@ -64,26 +64,13 @@ def build(root: Path) -> int:
         raise BookError(f"{len(stops)} of {len(listed)} chapters stopped, see above")
 
     stage("typesetting the pages")
-    # Imported late: jupyter-book takes a second that a build with nothing to do need not spend.
-    from tools.typeset import typeset
-
-    publish(root, typeset(folder, root), inputs_digest(root, facts))
+    # A process of its own: Sphinx walks over every object in memory, and torch's warn when they are looked at.
+    if subprocess.run([sys.executable, "-m", "tools.typeset", str(folder), str(root)], cwd=root).returncode:
+        raise BookError("the pages could not be typeset; the message above says why")
+    absent = [name for name, digest in facts.items() if digest == "missing"]
+    publish(root, root / "_build" / "work" / "html", {"inputs": inputs_digest(root, facts), "stand_ins_for": absent})
     stage.end()
     return _say_where(root)
-
-
-def data_facts() -> dict[str, str]:
-    """What outputs depend on besides files of the tree: the data found, and Python's version."""
-    from vaelib.data import source_digest  # loads torch, which tests of the other functions need not wait for
-
-    return {"python": platform.python_version(), **{name: source_digest(name) for name in DATASETS}}
-
-
-def inputs_digest(root: Path, facts: Mapping[str, str]) -> str:
-    """A digest of everything that the site is made from."""
-    book = [path for path in (root / "book").rglob("*") if path.is_file() and ".ipynb_checkpoints" not in path.parts]
-    files = [*code_files(root), *book, root / "_config.yml", root / "_toc.yml", *(root / "tools").glob("*.py")]
-    return tree_digest(root, files, facts)
 
 
 def up_to_date(root: Path, inputs: str) -> bool:
@@ -93,7 +80,7 @@ def up_to_date(root: Path, inputs: str) -> bool:
         record = json.loads((site / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return record == {"inputs": inputs, "files": _file_sizes(site)}
+    return record["inputs"] == inputs and record["files"] == _file_sizes(site)
 
 
 def restore(root: Path) -> None:
@@ -103,11 +90,10 @@ def restore(root: Path) -> None:
         last.rename(site)
 
 
-def publish(root: Path, html: Path, inputs: str) -> None:
-    """Put a finished site in the place of the last one."""
+def publish(root: Path, html: Path, record: dict) -> None:
+    """Put a finished site, with a record of what it was made from, in the place of the last one."""
     site, last = root / "_build" / "html", root / "_build" / "html.last"
-    record = {"inputs": inputs, "files": _file_sizes(html)}
-    (html / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    (html / RECORD).write_text(json.dumps({**record, "files": _file_sizes(html)}, indent=1), encoding="utf-8")
     shutil.rmtree(last, ignore_errors=True)
     if site.exists():
         site.rename(last)

@@ -1,16 +1,14 @@
 """Execute the chapters whose outputs are not in the cache, two at a time.
 
-jupyter-cache finds outputs by a notebook's code cells. What else the outputs depend on, the package, the installed
-versions, the data and the recorded tables, is in the name of the cache's folder instead (`cache_folder`), so a change
-there finds an empty folder.
+jupyter-cache finds outputs by a notebook's code cells. What else the outputs depend on is in the name of the cache's
+folder instead (`tools.inputs.cache_folder`), so a change there finds an empty folder.
 """
 
 import asyncio
-import hashlib
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
@@ -24,28 +22,6 @@ from tools.chapters import Stop, find_stop
 
 AT_ONCE = 2  # chapters executed at the same time: one for each core of the smallest machine the book is made for
 KEPT = 3  # cache folders kept, so that going back to the last version of the package costs nothing
-
-
-def tree_digest(root: Path, files: Iterable[Path], facts: Mapping[str, str]) -> str:
-    """Sha256 over the names and bytes of `files` and over `facts`."""
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode() + content)
-    for name in sorted(facts):
-        digest.update(f"{name}\0{facts[name]}\0".encode())
-    return digest.hexdigest()
-
-
-def code_files(root: Path) -> list[Path]:
-    """The files besides the notebooks that outputs depend on."""
-    results = [path for path in (root / "results").rglob("*") if path.is_file()]
-    return [*(root / "vaelib").rglob("*.py"), root / "requirements.txt", *results]
-
-
-def cache_folder(root: Path, facts: Mapping[str, str]) -> Path:
-    """Where the outputs made by the code, the locked versions and the `facts` (data, Python) of now are kept."""
-    return root / "_build" / "cache" / tree_digest(root, code_files(root), facts)[:16]
 
 
 def open_cache(folder: Path) -> JupyterCacheBase:
@@ -87,6 +63,9 @@ def cached(cache: JupyterCacheBase, path: Path) -> bool:
 
 
 def _store(cache: JupyterCacheBase, path: Path, notebook: nbformat.NotebookNode, data: dict) -> None:
+    # jupyter-cache cannot replace an entry whose folder is there without its notebook, as a kill may leave it.
+    _, key = cache.create_hashed_notebook(notebook)
+    shutil.rmtree(cache.path / "executed" / key, ignore_errors=True)
     bundle = CacheBundleIn(notebook, str(path), data=data)
     cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
@@ -128,6 +107,7 @@ async def execute(path: Path) -> tuple[nbformat.NotebookNode, Stop | None]:
         timeout=None,
         kernel_name="python3",
         record_timing=False,
+        extra_arguments=["--IPKernelApp.log_level=40"],  # or each kernel warns that its sockets are not encrypted
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_start=lambda cell, cell_index: running.append(cell_index),
     )

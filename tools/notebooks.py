@@ -1,7 +1,7 @@
 """Keep outputs out of committed notebooks, except those of cells that are compared (NBVAL_CHECK_OUTPUT).
 
-    python -m tools.notebooks book/mnist.ipynb ...           strip
-    python -m tools.notebooks --check book/mnist.ipynb ...   only name those that need it
+python -m tools.notebooks book/mnist.ipynb ...           strip
+python -m tools.notebooks --check book/mnist.ipynb ...   only name those that need it
 """
 
 import argparse

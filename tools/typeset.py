@@ -1,15 +1,20 @@
-"""Typeset the executed book as HTML, with every warning an error. The one place that calls jupyter-book."""
+"""Typeset the executed book as HTML, with every warning an error. The one place that calls jupyter-book.
+
+python -m tools.typeset CACHE [ROOT]
+"""
 
 import shutil
+import sys
 from pathlib import Path
 
 from jupyter_book.sphinx import REDIRECT_TEXT, build_sphinx
+from sphinx.util.console import nocolor
 
 from tools.chapters import ROOT, BookError, pages
 
 
-def typeset(cache: Path, root: Path = ROOT) -> Path:
-    """Build the pages below `_build/work/html` from the outputs in `cache`; returns that folder.
+def typeset(cache: Path, root: Path = ROOT) -> None:
+    """Build the pages below `_build/work/html` from the outputs in `cache`.
 
     Parsed pages are kept between builds, the HTML is written afresh, so no file of an earlier book stays in it.
 
@@ -26,6 +31,8 @@ def typeset(cache: Path, root: Path = ROOT) -> Path:
     shutil.rmtree(work if unfinished.exists() else html, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
     unfinished.touch()
+    if not sys.stderr.isatty():
+        nocolor()
     status = build_sphinx(
         root,
         html,
@@ -48,4 +55,11 @@ def typeset(cache: Path, root: Path = ROOT) -> Path:
     first = pages(root)[0].relative_to(root).with_suffix(".html").as_posix()
     (html / "index.html").write_text(REDIRECT_TEXT.format(first_page=first), encoding="utf-8")
     unfinished.unlink()
-    return html
+
+
+if __name__ == "__main__":
+    try:
+        typeset(*map(Path, sys.argv[1:]))
+    except BookError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)

@@ -7,6 +7,7 @@ import time
 from vaelib.data import DataError, resolve_dataset
 from vaelib.paper import EXPERIMENTS, experiment
 from vaelib.runs import get_or_train
+from vaelib.training import TrainingError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,14 +19,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return _train(options.names or list(EXPERIMENTS))
-    except (DataError, ValueError) as error:
+    except (DataError, TrainingError, ValueError) as error:
         print(f"vaelib: {error}", file=sys.stderr)
         return 1
 
 
 def _train(names: list[str]) -> int:
-    for name in names:
-        wanted = experiment(name)
+    # All names first: an unknown one must not show after minutes of training.
+    for name, wanted in [(name, experiment(name)) for name in names]:
         config = experiment(name, dataset=resolve_dataset(wanted.dataset))
         start = time.perf_counter()
         run = get_or_train(config)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vaelib.densities import gaussian_log_likelihood, kl_to_standard_normal, reparameterise
 from vaelib.models import VAE
+from vaelib.priors import StandardNormal, kl_estimate
 
 
 class ElboTerms(NamedTuple):
@@ -24,14 +25,18 @@ class ElboTerms(NamedTuple):
 def elbo(model: VAE, x: Tensor, *, n_samples: int = 1, generator: torch.Generator | None = None) -> ElboTerms:
     """L(θ, φ, x) = E_q[log p(x|z)] - D_KL[q(z|x) ‖ p(z)], eq. 13, for each x.
 
-    The expectation is an average over `n_samples` draws of z (eq. 14, one draw in training); the KL is exact (eq. 18).
+    The expectation is an average over `n_samples` draws of z (eq. 14, one draw in training). The KL is exact (eq. 18)
+    where the prior is the standard normal, and estimated from the same draws where it is another.
     x (B, D). Returns terms of shape (B,).
     """
     _check(model, x, n_samples)
     mu, logvar = model.encode(x)
     z = reparameterise(mu.expand(n_samples, *mu.shape), logvar, generator=generator)
     log_likelihood = model.log_likelihood(x, z).mean(0)
-    kl = kl_to_standard_normal(mu, logvar)
+    if isinstance(model.prior, StandardNormal):
+        kl = kl_to_standard_normal(mu, logvar)
+    else:
+        kl = kl_estimate(model.prior, z, mu, logvar)
     return ElboTerms(log_likelihood, kl, log_likelihood - kl)
 
 
@@ -51,13 +56,14 @@ def log_marginal(
     for start in range(0, n_samples, piece):
         mu_s = mu.expand(min(piece, n_samples - start), *mu.shape)
         z = reparameterise(mu_s, logvar, generator=generator)
-        log_prior = gaussian_log_likelihood(z, torch.zeros_like(z), torch.zeros_like(z))
-        log_weight = model.log_likelihood(x, z) + log_prior - gaussian_log_likelihood(z, mu, logvar)
+        log_weight = model.log_likelihood(x, z) + model.prior.log_prob(z) - gaussian_log_likelihood(z, mu, logvar)
         total = torch.logaddexp(total, log_weight.logsumexp(0))
     return total - math.log(n_samples)
 
 
 def _check(model: VAE, x: Tensor, n_samples: int) -> None:
+    if not isinstance(model, VAE):
+        raise TypeError(f"the bound needs a VAE; a {type(model).__name__} has no q(z|x) to average over")
     if x.ndim != 2 or x.shape[1] != model.data_dim:
         raise ValueError(f"x must have shape (B, {model.data_dim}) for this model, not {tuple(x.shape)}")
     if n_samples < 1:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vaelib.densities import kl_per_dimension
-from vaelib.models import LatentModel
+from vaelib.models import VAE, LatentModel
 
 
 def prior_quantiles(n: int, low: float = 0.05, high: float = 0.95) -> Tensor:
@@ -54,9 +54,9 @@ def reconstruct(model: LatentModel, x: Tensor) -> Tensor:
     return model.mean_image(model.embed(x))
 
 
-def prior_samples(model: LatentModel, n: int, *, generator: torch.Generator | None = None) -> Tensor:
-    """Pictures of n codes drawn from N(0, I) (§4.1.3): (n, D)."""
-    return decode_means(model, torch.randn(n, model.latent_dim, generator=generator))
+def prior_samples(model: VAE, n: int, *, generator: torch.Generator | None = None) -> Tensor:
+    """Pictures of n codes drawn from the model's prior (§4.1.3): (n, D)."""
+    return decode_means(model, model.prior.sample(n, generator=generator))
 
 
 def first_of_each_class(labels: Tensor, n: int = 10) -> Tensor:

@@ -3,6 +3,7 @@
 Axes: N images, D pixels, K latent, H width of the layer that reads z.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -54,3 +55,60 @@ def pca_codes(train: Tensor, test: Tensor, *, n_components: int) -> tuple[Tensor
 
     pca = PCA(min(n_components, *train.shape), svd_solver="full").fit(train.numpy())
     return tuple(torch.from_numpy(pca.transform(images.numpy())) for images in (train, test))
+
+
+def correlations(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson correlation of every column of a (N, P) with every column of b (N, Q): (P, Q), NaN for a constant column."""
+    a, b = (v.double() - v.double().mean(0) for v in (a, b))
+    return (a.T @ b) / (a.norm(dim=0)[:, None] * b.norm(dim=0))
+
+
+def rotated(z: Tensor, degrees: float) -> Tensor:
+    """Codes z (N, 2) in axes turned by an angle: as good a pair of coordinates under N(0, I), which has no preferred axes."""
+    angle = torch.deg2rad(torch.tensor(degrees, dtype=z.dtype))
+    c, s = angle.cos(), angle.sin()
+    return z @ torch.stack([torch.stack([c, -s]), torch.stack([s, c])])
+
+
+def cluster_purity(z: Tensor, labels: Tensor, n_clusters: int) -> float:
+    """Share of codes with the commonest label of their cluster, where k-means, not the labels, makes the clusters.
+
+    z (N, K), labels (N,). 1: every cluster has one label; the share of the largest class, or a little above: chance.
+    """
+    from sklearn.cluster import KMeans
+
+    clusters = KMeans(n_clusters, n_init=10, random_state=0).fit_predict(z.numpy())
+    counts = torch.zeros(n_clusters, int(labels.max()) + 1).index_put_(
+        (torch.from_numpy(clusters).long(), labels), torch.ones(len(labels)), accumulate=True
+    )
+    return (counts.amax(1).sum() / len(labels)).item()
+
+
+def hoyer_sparsity(z: Tensor) -> float:
+    """(√K - mean ‖z‖₁/‖z‖₂) / (√K - 1) of codes (N, K) scaled to unit standard deviation (Hoyer 2004; Mathieu et al. 2019).
+
+    1: one coordinate of each code is not zero; 0: all are equally large; about 0.25 for N(0, I) with K = 20. Needs K ≥ 2.
+    """
+    z = z / z.std(0)
+    root = math.sqrt(z.shape[1])
+    return ((root - (z.abs().sum(1) / z.norm(dim=1)).mean()) / (root - 1)).item()
+
+
+def laplacian_variance(images: Tensor, image_shape: tuple[int, int]) -> Tensor:
+    """Sharpness: the variance, over an image, of each pixel's four neighbours less four times itself. (N, D) → (N,)."""
+    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]).to(images)
+    edges = torch.nn.functional.conv2d(images.reshape(-1, 1, *image_shape), kernel[None, None])
+    return edges.flatten(1).var(1, correction=0)
+
+
+def two_sample_accuracy(a: Tensor, b: Tensor) -> float:
+    """How often a point's nearest neighbour, itself left out, is of its own sample: 0.5 for equal distributions, 1 for disjoint ones.
+
+    a, b (N, D): the leave-one-out 1-nearest-neighbour test of Lopez-Paz and Oquab (2017).
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"the two samples need one shape, not {tuple(a.shape)} and {tuple(b.shape)}")
+    both = torch.cat([a, b])
+    nearest = torch.cdist(both, both).fill_diagonal_(math.inf).argmin(1)
+    own = torch.arange(len(both)) < len(a)
+    return (own == own[nearest]).float().mean().item()

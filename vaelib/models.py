@@ -9,6 +9,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from vaelib.densities import bernoulli_log_likelihood, gaussian_log_likelihood
+from vaelib.priors import Prior, make_prior
 
 LIKELIHOODS = ("bernoulli", "gaussian")
 
@@ -79,9 +80,23 @@ class LatentModel(nn.Module):
 
 
 class VAE(LatentModel):
-    """The variational autoencoder of §§2.4 and 4.1. Parameters as in `LatentModel`."""
+    """The variational autoencoder of §§2.4 and 4.1.
+
+    Parameters as in `LatentModel`, and `prior`: p(z), a name of `priors.PRIORS` or an object like those it names.
+    """
 
     encoder_outputs = 2
+
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        hidden: Sequence[int] = (400, 256, 128),
+        data_dim: int = 784,
+        likelihood: str = "bernoulli",
+        prior: str | Prior = "standard-normal",
+    ) -> None:
+        super().__init__(latent_dim, hidden, data_dim, likelihood)
+        self.prior = make_prior(prior, latent_dim)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, D) → mu (B, K), logvar (B, K) of q(z|x) = N(mu, diag(exp(logvar)))."""

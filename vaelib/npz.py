@@ -35,7 +35,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise DataError(f"there is no file {path} (looked from {Path.cwd()}); give the path of an .npz with images")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             names = list(file.files)
             arrays = {key: file[key] for key in ("images", "labels") if key in names}
     except (OSError, EOFError, ValueError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:

@@ -44,7 +44,7 @@ NETWORK_TIMEOUT = 10.0
 
 
 class DataError(Exception):
-    """Data that is missing, damaged or not what was asked for; the message says where, what was seen, and the way out."""
+    """Data missing, damaged or not what was asked for; the message says where, what was seen, and the way out."""
 
 
 class DataUnavailableError(DataError):
@@ -159,7 +159,6 @@ def _download_file(download_url, mirrors: list[str], filename: str, md5: str, sc
             unreachable.append(f"{url} ({error or type(error).__name__})")
         except RuntimeError:  # torchvision's word for a wrong md5
             damaged.append(f"{url} ({(scratch / filename).stat().st_size:,} bytes)")
-        (scratch / filename).unlink(missing_ok=True)
     if damaged:
         raise DataError(
             f"The download of {filename} is torn or altered: the md5 of what came from {' and '.join(damaged)} is not "
@@ -214,7 +213,8 @@ def read_split(name: str, split: str, root: str | os.PathLike | None = None) -> 
     )
     if len(images) != len(labels):
         raise DataError(
-            f"{image_file} holds {len(images)} images but {label_file} holds {len(labels)} labels. {_remedy(label_file)}"
+            f"{image_file} holds {len(images)} images but {label_file} holds {len(labels)} labels. "
+            f"{_remedy(label_file)}"
         )
     return images, labels
 

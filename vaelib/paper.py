@@ -17,8 +17,8 @@ ANKLE_BOOTS = (9,)
 EXPERIMENTS = {
     "mnist": TrainConfig("MNIST", latent_dim=2),
     "fashion_mnist": TrainConfig("FashionMNIST", latent_dim=2),
-    "boots_2d": TrainConfig("FashionMNIST", latent_dim=2, epochs=40, classes=ANKLE_BOOTS),
-    "boots_20d": TrainConfig("FashionMNIST", latent_dim=20, epochs=40, classes=ANKLE_BOOTS),
+    "boots_2d": TrainConfig("FashionMNIST", latent_dim=2, epochs=40, batch_size=64, classes=ANKLE_BOOTS),
+    "boots_20d": TrainConfig("FashionMNIST", latent_dim=20, epochs=40, batch_size=64, classes=ANKLE_BOOTS),
 }
 
 SMOKE = {"epochs": 2, "limit": 400, "batch_size": 64}
@@ -51,4 +51,5 @@ def experiment(
 
 def author_recipe(config: TrainConfig, *, epochs: int = 30) -> TrainConfig:
     """The same experiment with the settings of the author's script: Adam at 1e-3, batches of 128, no schedule."""
-    return dataclasses.replace(config, epochs=epochs, batch_size=128, learning_rate=1e-3, schedule="constant")
+    plain = {"batch_size": 128, "learning_rate": 1e-3, "beta2": 0.999, "schedule": "constant"}
+    return dataclasses.replace(config, epochs=epochs, **plain)

@@ -46,12 +46,19 @@ class Notice:
 
 
 def provenance(run: TrainedRun) -> Line:
-    """Dataset and its digest, K, epochs, seed, recipe and held-out ELBO of a run, in one line."""
-    config = run.config
+    """Dataset and its digest, model, K, epochs, seed, recipe and held-out ELBO of a run, in one line."""
+    config, heldout = run.config, run.heldout
+    kind = {"autoencoder": " · autoencoder", "vae": ""}[config.model]
+    if config.prior != "standard-normal":
+        kind += f" · {config.prior} prior"
+    if not config.follows_elbo:
+        kind += f" · β = {config.beta:g}"
+        kind += f" · {config.divergence_weight:g} × {config.divergence}" if config.divergence else ""
+    result = ("log p(x|z)", heldout.log_likelihood) if heldout.elbo is None else ("ELBO", heldout.elbo)
     part = f", classes {', '.join(map(str, config.classes))}" if config.classes else ""
     return Line(
-        f"{config.dataset}{part} (data {run.data_digest[:8]}) · K = {config.latent_dim} · {config.epochs} epochs · "
-        f"batch {config.batch_size} · seed {config.seed} · held-out ELBO {run.heldout.elbo:.1f} nats per image"
+        f"{config.dataset}{part} (data {run.data_digest[:8]}){kind} · K = {config.latent_dim} · {config.epochs} epochs · "
+        f"batch {config.batch_size} · seed {config.seed} · held-out {result[0]} {result[1]:.1f} nats per image"
     )
 
 

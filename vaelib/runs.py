@@ -1,8 +1,8 @@
 """Trained models on disk, each under a name made from its content: the same config trains once.
 
 A run is `<key>/` with `weights.safetensors`, `config.json`, `history.json` and, written last, `DONE`: the sha256 of the
-other three. The key covers the config, the data's digest, the code that training runs and torch's version, so a run
-found by its key is the run that would be trained.
+other three. The key covers the config, the digests of training and held-out images, the code that training runs and
+torch's version, so a run found by its key is the run that would be trained.
 """
 
 import ast
@@ -32,17 +32,17 @@ def get_or_train(config: TrainConfig, *, device: str = "auto", progress: bool = 
     The store is `$VAELIB_RUNS`, or `runs/` in the project. A run that was damaged on disk is named on stderr and
     trained again. Raises what `load_dataset` and `fit` raise.
     """
-    data = config.load("train")
-    folder = store() / run_key(config, data.digest)
+    data, heldout = config.load("train"), config.load("test")
+    folder = store() / run_key(config, data.digest, heldout.digest)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):  # two processes that want the same run train it once
         if folder.exists():
             try:
                 return _load(folder, config, data)
             except (OSError, ValueError) as damage:
-                print(f"vaelib: training again, because the stored run is damaged: {damage}", file=sys.stderr)
+                print(f"vaelib: training again, because the run in {folder} is damaged: {damage}", file=sys.stderr)
                 shutil.rmtree(folder)
-        run = fit(config, data, device=device, progress=progress)
+        run = fit(config, data, heldout=heldout, device=device, progress=progress)
         _save(run, folder)
     return run
 
@@ -52,9 +52,9 @@ def store() -> Path:
     return Path(os.environ.get("VAELIB_RUNS") or project_root() / "runs")
 
 
-def run_key(config: TrainConfig, data_digest: str) -> str:
-    """The name of a run: 16 hex digits of a sha256 over everything that decides its weights."""
-    parts = [config.to_json(), data_digest, code_digest(), torch.__version__]
+def run_key(config: TrainConfig, data_digest: str, heldout_digest: str) -> str:
+    """The name of a run: 16 hex digits of a sha256 over everything that decides its weights and its held-out ELBO."""
+    parts = [config.to_json(), data_digest, heldout_digest, code_digest(), torch.__version__]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -73,8 +73,12 @@ def code_digest() -> str:
             continue
         trees[name] = ast.parse((package / f"{name}.py").read_text(encoding="utf-8"))
         for node in ast.walk(trees[name]):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("vaelib."):
+            if not isinstance(node, ast.ImportFrom) or not node.module:
+                continue
+            if node.module.startswith("vaelib."):
                 pending.append(node.module.removeprefix("vaelib."))
+            elif node.module == "vaelib":  # from vaelib import synthetic
+                pending += [alias.name for alias in node.names]
     text = "\n".join(f"{name} {ast.dump(_without_docstrings(trees[name]))}" for name in sorted(trees))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -108,8 +112,9 @@ def _save(run: TrainedRun, folder: Path) -> None:
 
 def _load(folder: Path, config: TrainConfig, data: ImageDataset) -> TrainedRun:
     """Read a run back. Raises OSError or ValueError naming the file that is missing or changed."""
-    for name, expected in json.loads((folder / "DONE").read_text()).items():
-        if _sha256(folder / name) != expected:
+    written = json.loads((folder / "DONE").read_text())
+    for name in FILES:
+        if _sha256(folder / name) != written.get(name):
             raise ValueError(f"{folder / name} is not what was written")
     model = initial_model(config, data.images.shape[1])
     model.load_state_dict(load_file(folder / FILES[0]))

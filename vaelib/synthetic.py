@@ -31,7 +31,12 @@ def drawn_boots(n: int, *, seed: int) -> tuple[Tensor, Tensor]:
         28x28 anti-aliased pictures, row-major, 0 for the background.
     factors : (n, 2) float32, pixels
         Heel height and shaft height, uniform on `HEEL_RANGE` and `SHAFT_RANGE`. The shaft is measured from the top of
-        the heel to the top of the boot, so that both together are the height of the picture.
+        the heel to the top of the boot, so that the two together are the height of the picture.
+
+    Raises
+    ------
+    ValueError
+        If n < 1.
     """
     _check_counts(n=n)
     generator = torch.Generator().manual_seed(seed)
@@ -47,7 +52,7 @@ def _draw(heel: Tensor, shaft: Tensor) -> Tensor:
     seat = GROUND - heel  # where the heel meets the boot
     top = seat - shaft
 
-    # Foot, column by column: a flat ball, an arch that rises to the seat; a round toe, an instep that rises to the ankle.
+    # Foot, column by column. Below: a flat ball and an arch up to the seat. Above: a round toe and an instep.
     bottom = GROUND - heel * _rise(x, 9.0, 17.0)
     toe_cap = 5.0 * (1 - ((8.0 - x) / (8.0 - TOE)).clamp(0, 1) ** 2).sqrt()
     instep = GROUND - toe_cap - (heel + 3.5) * _rise(x, 6.0, 16.0)
@@ -78,7 +83,7 @@ def _overlap(centre: Tensor, low, high) -> Tensor:
 
 
 def heel_height(images: Tensor, *, threshold: float = 0.5) -> Tensor:
-    """Height of the heel read off pictures of boots: the highest gap below the sole, between the ball and the heel.
+    """Height of the heel read off pictures of boots: the depth of the hollow below the sole, between ball and heel.
 
     Parameters
     ----------
@@ -92,13 +97,10 @@ def heel_height(images: Tensor, *, threshold: float = 0.5) -> Tensor:
     (N,) pixels; NaN for a picture that is black all over.
     """
     lowest = _lower_edges(images.reshape(-1, SIDE, SIDE), threshold)
-    floor = lowest.amax(1, keepdim=True)
-    gap = floor - lowest  # (N, 28) pixels; infinite in empty columns
-    on_floor = gap < 0.75
-    # Outside the outermost columns that stand on the floor the sole curls up at the toe: that is no heel.
-    between = on_floor.cumsum(1).bool() & on_floor.flip(1).cumsum(1).bool().flip(1)
-    highest = torch.where(between & gap.isfinite(), gap, 0.0).amax(1)
-    return torch.where(floor[:, 0].isfinite(), highest, torch.nan)
+    # A hollow has something lower on either side; a toe that curls up has it on one side only.
+    on_left, on_right = lowest.cummax(1).values, lowest.flip(1).cummax(1).values.flip(1)
+    depth = torch.where(lowest.isfinite(), on_left.minimum(on_right) - lowest, 0.0).amax(1)
+    return torch.where(lowest.isfinite().any(1), depth, torch.nan)
 
 
 def shaft_height(images: Tensor, *, threshold: float = 0.5) -> Tensor:
@@ -107,7 +109,7 @@ def shaft_height(images: Tensor, *, threshold: float = 0.5) -> Tensor:
     Takes and returns what `heel_height` does.
     """
     pictures = images.reshape(-1, SIDE, SIDE)
-    floor = _lower_edges(pictures, threshold).amax(1)
+    floor = _lower_edges(pictures, threshold).amax(1)  # y grows downwards
     top = SIDE - _lower_edges(pictures.flip(1), threshold).amax(1)
     return floor - top - heel_height(images, threshold=threshold)
 
@@ -178,7 +180,7 @@ class LinearGaussian:
 def linear_gaussian(
     *, latent_dim: int, data_dim: int, noise: float, seed: int, dtype: torch.dtype = torch.float64
 ) -> LinearGaussian:
-    """A random `LinearGaussian`: weights N(0, 1/K), so that each coordinate has unit variance before noise, mean N(0, 1)."""
+    """A random `LinearGaussian`: weights N(0, 1/K), so that W z has coordinates of unit variance; mean N(0, 1)."""
     _check_counts(latent_dim=latent_dim, data_dim=data_dim)
     generator = torch.Generator().manual_seed(seed)
     weights = torch.randn(data_dim, latent_dim, generator=generator, dtype=torch.float64) / math.sqrt(latent_dim)
@@ -191,8 +193,8 @@ def planted_manifold(
 ) -> tuple[Tensor, Tensor]:
     """Points on a curved manifold of known dimension in the unit cube.
 
-    z ~ N(0, I) goes through a random ReLU network of three layers (He initialisation); each output is then
-    standardised and squashed by a sigmoid.
+    z ~ N(0, I) goes through a random ReLU network of three layers (He initialisation, biases N(0, 1)); each
+    output is then standardised and squashed by a sigmoid.
 
     Parameters
     ----------
@@ -221,17 +223,49 @@ def planted_manifold(
     # Hidden layers wider than the data: a narrow ReLU layer would switch off dimensions of the manifold in places.
     width = 4 * max(data_dim, 16)
     sizes = (true_dim, width, width, data_dim)
-    layers = [
-        torch.randn(rows, columns, generator=generator) * math.sqrt(2 / rows)
-        for rows, columns in itertools.pairwise(sizes)
-    ]
+    weights = [torch.randn(size, generator=generator) * math.sqrt(2 / size[0]) for size in itertools.pairwise(sizes)]
+    # Without biases the net would be positively homogeneous and its image a cone, which has no dimension at its tip.
+    biases = [torch.randn(size, generator=generator) for size in sizes[1:3]]
 
     def outputs(z: Tensor) -> Tensor:
-        return ((z @ layers[0]).relu() @ layers[1]).relu() @ layers[2]
+        for weight, bias in zip(weights, biases, strict=False):
+            z = (z @ weight + bias).relu()
+        return z @ weights[-1]
 
     reference = outputs(torch.randn(4096, true_dim, generator=generator))
     z = torch.randn(n, true_dim, generator=torch.Generator().manual_seed(seed))
     return torch.sigmoid(2 * (outputs(z) - reference.mean(0)) / reference.std(0)), z
+
+
+PINWHEEL_ARMS = 4
+
+
+def pinwheel(
+    n_per_arm: int, *, seed: int, radial: float = 0.3, tangential: float = 0.1, rate: float = 0.25
+) -> tuple[Tensor, Tensor]:
+    """Four curved arms around the origin: the clustered data of Mathieu et al. (2019), after R. P. Adams.
+
+    A Gaussian at (1, 0), drawn out along the radius, is turned by a quarter for each arm, and every point further by
+    `rate` · exp(distance along the radius), in radians, which bends the arms.
+
+    Parameters
+    ----------
+    radial, tangential : float
+        Standard deviations along and across an arm, before it is bent. The published script has them under each other's names.
+
+    Returns
+    -------
+    points : (4 n_per_arm, 2) float32
+    arms : (4 n_per_arm,) int64
+        Which arm a point belongs to, 0 to 3, in blocks.
+    """
+    _check_counts(n_per_arm=n_per_arm)
+    arms = torch.arange(PINWHEEL_ARMS).repeat_interleave(n_per_arm)
+    noise = torch.randn(len(arms), 2, generator=torch.Generator().manual_seed(seed))
+    along, across = 1 + radial * noise[:, 0], tangential * noise[:, 1]
+    angle = arms * (2 * math.pi / PINWHEEL_ARMS) + rate * along.exp()
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack([along * cos + across * sin, across * cos - along * sin], 1), arms
 
 
 def _check_counts(**counts: int) -> None:

@@ -6,20 +6,26 @@ Axes: N images, B batch, D pixels, K latent.
 import dataclasses
 import json
 import math
+import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from tqdm import tqdm
 
 from vaelib.data import ImageDataset, load_dataset
 from vaelib.elbo import ElboTerms, elbo
-from vaelib.models import VAE
+from vaelib.models import LIKELIHOODS, VAE, Autoencoder, LatentModel
+from vaelib.objectives import reconstruction_step, regularised_step
+from vaelib.priors import DIVERGENCES, PRIORS
 
 SCHEDULES = ("one-cycle", "constant")
+MODELS = ("vae", "autoencoder")
 
 
 @dataclass(frozen=True)
@@ -35,21 +41,30 @@ class TrainConfig:
     classes, limit : the part of the data used, as in `load_dataset`.
     hidden, likelihood : as in `VAE`.
     batch_size : M of eq. 14.
-    learning_rate : Adam's; with "one-cycle" the peak rate.
-    schedule : "one-cycle" (linear warm-up over the first tenth, then a cosine to zero) or "constant".
+    learning_rate, beta2 : Adam's step (with "one-cycle" the peak) and the decay of its second moments.
+    schedule : "one-cycle" (Smith and Topin 2019: cosine warm-up over three tenths, then down to zero) or "constant".
+    model : "vae" or "autoencoder" (§2.6.1), which maximises log p(x|z) at its one code and takes none of what follows.
+    prior : p(z), a name of `priors.PRIORS` (§2.6.2).
+    beta, divergence, divergence_weight : the objective of Mathieu et al. (2019), as in `objectives.regularised_step`.
     """
 
     dataset: str
     latent_dim: int = 2
-    epochs: int = 12
+    epochs: int = 15
     seed: int = 1
     classes: tuple[int, ...] | None = None
     limit: int | None = None
     hidden: tuple[int, ...] = (400, 256, 128)
     likelihood: str = "bernoulli"
     batch_size: int = 256
-    learning_rate: float = 3e-3
+    learning_rate: float = 5e-3
+    beta2: float = 0.99
     schedule: str = "one-cycle"
+    model: str = "vae"
+    prior: str = "standard-normal"
+    beta: float = 1.0
+    divergence: str | None = None
+    divergence_weight: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("latent_dim", "epochs", "batch_size"):
@@ -58,14 +73,49 @@ class TrainConfig:
                 raise ValueError(f"{name} must be an integer of at least 1, not {value!r}")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed must be a non-negative integer, not {self.seed!r}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"learning_rate must be a positive number, not {self.learning_rate!r}")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule must be one of {SCHEDULES}, not {self.schedule!r}")
-        # Lists (from JSON or a notebook) and tuples must mean, and hash to, the same configuration.
+        if not (isinstance(self.beta2, float) and 0 <= self.beta2 < 1):
+            raise ValueError(f"beta2 must be a number in [0, 1), not {self.beta2!r}")
+        rate = self.learning_rate
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
+            raise ValueError(f"learning_rate must be a positive number, not {rate!r}")
+        for name, known in (
+            ("schedule", SCHEDULES),
+            ("likelihood", LIKELIHOODS),
+            ("model", MODELS),
+            ("prior", PRIORS),
+            ("divergence", (None, *DIVERGENCES)),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {known}, not {getattr(self, name)!r}")
+        for name in ("hidden", "classes"):
+            value = getattr(self, name)
+            if not isinstance(value, list | tuple) and not (name == "classes" and value is None):
+                raise ValueError(f"{name} must be a tuple of integers, not {value!r}")
+        if not all(isinstance(width, int) and width >= 1 for width in self.hidden):
+            raise ValueError(f"hidden must hold integers of at least 1, not {self.hidden!r}")
+        for name in ("beta", "divergence_weight"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be a number of at least 0, not {value!r}")
+        if (self.divergence is None) != (self.divergence_weight == 0):
+            raise ValueError(
+                f"a divergence goes with a weight above 0, and no divergence with a weight of 0, "
+                f"not {self.divergence!r} with {self.divergence_weight!r}"
+            )
+        if self.model == "autoencoder" and not (self.prior == PRIORS[0] and self.follows_elbo):
+            raise ValueError("an autoencoder has no prior: leave prior, beta and divergence out")
+        # Lists (from JSON or a notebook) and tuples must mean, and hash to, the same configuration; so must a path and
+        # its text, and 1 and 1.0.
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        if self.classes is not None:
-            object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "classes", None if self.classes is None else tuple(self.classes))
+        object.__setattr__(self, "dataset", os.fspath(self.dataset))
+        for name in ("learning_rate", "beta", "divergence_weight"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+
+    @property
+    def follows_elbo(self) -> bool:
+        """Whether the objective is the plain ELBO, with nothing weighted or added."""
+        return self.beta == 1 and self.divergence is None
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
@@ -80,21 +130,27 @@ class TrainConfig:
 
 
 class Epoch(NamedTuple):
-    """One line of a run's history: training means over the epoch, in nats per image."""
+    """One line of a run's history: training means over the epoch, in nats per image.
+
+    An autoencoder has a log-likelihood only: its `kl` and `elbo` are None.
+    """
 
     epoch: int
     log_likelihood: float
-    kl: float
-    elbo: float
+    kl: float | None
+    elbo: float | None
     learning_rate: float
     seconds: float
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedRun:
-    """A trained model and how it came about. `heldout` holds mean ElboTerms over held-out images, as floats."""
+    """A trained model and how it came about.
 
-    model: VAE
+    `heldout` holds mean ElboTerms over held-out images, as floats; for an autoencoder a log-likelihood only, as in `Epoch`.
+    """
+
+    model: LatentModel
     config: TrainConfig
     history: tuple[Epoch, ...]
     heldout: ElboTerms
@@ -119,21 +175,26 @@ def fit(
     `data` and `heldout` default to the two splits of `config.dataset`. `device="auto"` takes a GPU where there is one;
     on one machine's CPU the same config gives the same weights, bit for bit. The progress bar (epoch, ELBO in nats,
     time left) is drawn on a terminal only. Raises ValueError or DataError before any training on bad input, and
-    TrainingError when the ELBO stops being finite.
+    TrainingError when the ELBO (of an autoencoder, the log-likelihood) stops being finite.
     """
     data = config.load("train") if data is None else data
     heldout = config.load("test") if heldout is None else heldout
     for images in (data.images, heldout.images):
         _check_images(images, config)
+    if heldout.images.shape[1] != data.images.shape[1]:
+        raise ValueError(
+            f"the held-out images have {heldout.images.shape[1]} pixels and the training images {data.images.shape[1]}"
+        )
     where = resolve_device(device)
 
     model = initial_model(config, data.images.shape[1]).to(where)
     generator = torch.Generator(where).manual_seed(config.seed)
     images = data.images.to(where)
     steps = math.ceil(len(images) / config.batch_size)
-    optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
-    schedule = LambdaLR(optimiser, _schedule(config.schedule, config.epochs * steps))
+    optimiser = torch.optim.Adam(model.parameters(), config.learning_rate, (0.9, config.beta2), fused=True)
+    schedule = _schedule(config, optimiser, config.epochs * steps)
 
+    step, objective = _step(config), "ELBO" if config.model == "vae" else "log-likelihood"
     history = []
     label = f"{config.dataset} K={config.latent_dim} seed {config.seed}"
     # disable=None: a bar on a terminal, none in a notebook or a log.
@@ -141,19 +202,25 @@ def fit(
     for epoch in bar:
         start = time.perf_counter()
         rate = schedule.get_last_lr()[0]
-        totals = torch.zeros(3, device=where)
+        totals = 0.0
         for batch in torch.randperm(len(images), generator=generator, device=where).split(config.batch_size):
-            totals += train_step(model, optimiser, images[batch], generator)
+            totals = totals + step(model, optimiser, images[batch], generator)
             schedule.step()
         means = [total / len(images) for total in totals.tolist()]  # the epoch's one synchronisation
-        if not math.isfinite(means[2]):
+        if not math.isfinite(means[-1]):
             raise TrainingError(
-                f"the ELBO became {means[2]} in epoch {epoch + 1} of {config.epochs}: "
+                f"the {objective} became {means[-1]} in epoch {epoch + 1} of {config.epochs}: "
                 f"try a learning_rate below {config.learning_rate:g}"
             )
-        history.append(Epoch(epoch + 1, *means, rate, time.perf_counter() - start))
-        bar.set_postfix_str(f"ELBO {means[2]:.2f} nats")
-    measured = heldout_elbo(model, heldout.images.to(where))
+        history.append(Epoch(epoch + 1, *_terms(means), rate, time.perf_counter() - start))
+        bar.set_postfix_str(f"{objective} {means[-1]:.2f} nats")
+    measure = heldout_elbo if config.model == "vae" else _heldout_log_likelihood
+    measured = measure(model, heldout.images.to(where))
+    final = measured.log_likelihood if measured.elbo is None else measured.elbo
+    if not math.isfinite(final):  # the last step is the one that no line of the history has seen
+        raise TrainingError(
+            f"the held-out {objective} is {final} after training: try a learning_rate below {config.learning_rate:g}"
+        )
     return TrainedRun(model.cpu(), config, tuple(history), measured, data.digest, str(where))
 
 
@@ -172,11 +239,13 @@ def train_step(
     return torch.stack([term.detach().sum() for term in terms])
 
 
-def initial_model(config: TrainConfig, data_dim: int) -> VAE:
+def initial_model(config: TrainConfig, data_dim: int) -> LatentModel:
     """The untrained model of a config: a function of its seed, leaving torch's global generator as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return VAE(config.latent_dim, config.hidden, data_dim, config.likelihood)
+        torch.default_generator.manual_seed(config.seed)  # torch.manual_seed would reseed every GPU as well
+        if config.model == "autoencoder":
+            return Autoencoder(config.latent_dim, config.hidden, data_dim, config.likelihood)
+        return VAE(config.latent_dim, config.hidden, data_dim, config.likelihood, config.prior)
 
 
 @torch.no_grad()
@@ -189,23 +258,37 @@ def heldout_elbo(model: VAE, images: Tensor, *, n_samples: int = 10, seed: int =
     return ElboTerms(*(totals / len(images)).tolist())
 
 
+@torch.no_grad()
+def _heldout_log_likelihood(model: Autoencoder, images: Tensor) -> ElboTerms:
+    """Mean log p(x|z) at z = encode(x) over `images` (N, D), in nats per image."""
+    total = sum(model.log_likelihood(x, model.encode(x)).double().sum() for x in images.split(1000))
+    return _terms([total.item() / len(images)])
+
+
+def _terms(means: list[float]) -> ElboTerms:
+    """The three means of a VAE, or the one of an autoencoder."""
+    return ElboTerms(*means) if len(means) == 3 else ElboTerms(*means, None, None)
+
+
+def _step(config: TrainConfig) -> Callable[..., Tensor]:
+    """What `fit` repeats: Algorithm 1, or the step of the variant (§2.6) that the config asks for."""
+    if config.model == "autoencoder":
+        return reconstruction_step
+    if config.follows_elbo:
+        return train_step
+    weights = {"beta": config.beta, "divergence": config.divergence, "weight": config.divergence_weight}
+    return partial(regularised_step, **weights)
+
+
 def resolve_device(device: str) -> torch.device:
     """ "auto" is a GPU where there is one; anything else is torch's name of a device."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
 
 
-def _schedule(name: str, total_steps: int):
-    """Learning rate, as a share of its peak, over steps 0 … total_steps."""
-    if name == "constant":
-        return lambda step: 1.0
-    warm_up = max(1, total_steps // 10)
-
-    def one_cycle(step: int) -> float:
-        if step < warm_up:
-            return (step + 1) / warm_up
-        return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total_steps - warm_up)))
-
-    return one_cycle
+def _schedule(config: TrainConfig, optimiser: torch.optim.Optimizer, total_steps: int) -> LRScheduler:
+    if config.schedule == "constant":
+        return LambdaLR(optimiser, lambda step: 1.0)
+    return OneCycleLR(optimiser, config.learning_rate, total_steps=total_steps, cycle_momentum=False)
 
 
 def _check_images(images: Tensor, config: TrainConfig) -> None:

@@ -1,0 +1,163 @@
+"""Figures: what is in them, for every latent size, and that making one changes nothing else."""
+
+import numpy as np
+import pytest
+
+from vaelib import plotting
+from vaelib.training import Epoch
+
+RNG = np.random.default_rng(0)
+CODES = RNG.normal(size=(40, 3))
+LABELS = np.arange(40) % 3
+UNLABELLED = np.full(40, -1)
+IMAGES = RNG.random((9, 6))
+HISTORY = [Epoch(i, -100.0, 2.0, -102.0 + i, 1e-3, 0.1) for i in (1, 2, 3)]
+
+FIGURES = {
+    "rows": lambda: plotting.image_rows({"input": IMAGES, "output": IMAGES[:4]}, (2, 3)),
+    "one row of one": lambda: plotting.image_rows({"input": IMAGES[:1]}, (2, 3)),
+    "grid": lambda: plotting.image_grid(IMAGES, (2, 3), n_cols=4),
+    "grid of one": lambda: plotting.image_grid(IMAGES[:1], (2, 3)),
+    "manifold K=1": lambda: plotting.manifold(np.zeros((12, 6)), (2, 3), np.linspace(-1, 1, 12), (0,)),
+    "short manifold K=1": lambda: plotting.manifold(np.zeros((3, 6)), (2, 3), np.linspace(-1, 1, 3), (0,)),
+    "manifold K=2": lambda: plotting.manifold(IMAGES, (2, 3), [-1, 0, 1], (0, 1)),
+    "manifold K=10": lambda: plotting.manifold(IMAGES, (2, 3), [-1, 0, 1], (7, 3)),
+    "scatter K=1": lambda: plotting.latent_scatter(CODES[:, :1], LABELS, dims=(0,)),
+    "scatter K=2": lambda: plotting.latent_scatter(CODES[:, :2], LABELS, class_names=("a", "b", "c")),
+    "scatter K=3": lambda: plotting.latent_scatter(CODES, LABELS, dims=(0, 2)),
+    "scatter unlabelled": lambda: plotting.latent_scatter(CODES, UNLABELLED),
+    "scatter unlabelled K=1": lambda: plotting.latent_scatter(CODES[:, :1], UNLABELLED, dims=(0,)),
+    "scatter of 30 classes": lambda: plotting.latent_scatter(CODES, np.arange(40) % 30),
+    "scree K=1": lambda: plotting.scree({"norm": [3.0]}),
+    "scree K=20": lambda: plotting.scree({"norm": np.arange(20), "sum": np.arange(20)}, reference={"sum": np.ones(20)}),
+    "scree of nothing": lambda: plotting.scree({"KL": np.zeros(3)}),
+    "learning curve": lambda: plotting.learning_curve(HISTORY, -99.0),
+    "one epoch": lambda: plotting.learning_curve(HISTORY[:1]),
+    "diagram": lambda: plotting.vae_diagram((784, 400, 256, 128), 2),
+    "linear diagram": lambda: plotting.vae_diagram((784,), 10),
+}
+
+
+def global_noise():
+    """The state of numpy's global generator, which no figure may use."""
+    return np.random.get_state()[1].tolist()  # noqa: NPY002
+
+
+@pytest.fixture(params=FIGURES)
+def make(request):
+    return FIGURES[request.param]
+
+
+def test_a_figure_is_returned_and_nothing_else_changes(make):
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
+
+    settings, state = dict(mpl.rcParams), global_noise()
+    figure = make()
+    assert isinstance(figure, Figure)
+    figure.canvas.draw()  # what cannot be drawn fails here, and warnings are errors
+    assert plt.get_fignums() == []
+    assert dict(mpl.rcParams) == settings
+    assert global_noise() == state
+
+
+@pytest.mark.parametrize("name", ["grid", "manifold K=2", "scatter K=2", "scatter K=1", "learning curve"])
+def test_figures_can_be_drawn_into_axes_of_our_own(name, monkeypatch):
+    from matplotlib.figure import Figure
+
+    figure = Figure(layout="constrained")
+    ax = figure.subplots()
+    calls = {
+        "grid": lambda: plotting.image_grid(IMAGES, (2, 3), ax=ax),
+        "manifold K=2": lambda: plotting.manifold(IMAGES, (2, 3), [-1, 0, 1], (0, 1), ax=ax),
+        "scatter K=2": lambda: plotting.latent_scatter(CODES, LABELS, ax=ax),
+        "scatter K=1": lambda: plotting.latent_scatter(CODES, LABELS, dims=(0,), ax=ax),
+        "learning curve": lambda: plotting.learning_curve(HISTORY, ax=ax),
+    }
+    assert calls[name]() is figure
+    assert figure.axes == [ax]
+    assert ax.has_data()
+    figure.canvas.draw()
+
+
+def test_tile_puts_every_picture_in_its_place():
+    pictures = np.arange(5)[:, None] * np.full((5, 6), 0.2)
+    canvas = plotting.tile(pictures, (2, 3), 2, gap=1)
+    assert canvas.shape == (3 * 3 - 1, 2 * 4 - 1)
+    for i in range(5):
+        top, left = 3 * (i // 2), 4 * (i % 2)
+        assert canvas[top : top + 2, left : left + 3] == pytest.approx(0.2 * i)
+    assert (canvas[2] == 0.5).all()
+    assert (canvas[:, 3] == 0.5).all()
+    assert (canvas[6:, 4:] == 0.5).all()  # the empty sixth place
+
+
+def test_tile_keeps_rows_as_rows_and_clips():
+    [[*row]] = plotting.tile([[0.0, 0.25, 0.5, 0.75]], (1, 4), 1)
+    assert row == [0, 0.25, 0.5, 0.75]
+    assert plotting.tile([[0.0, 0.25, 0.5, 0.75]], (2, 2), 1, gap=0).tolist() == [[0, 0.25], [0.5, 0.75]]
+    assert plotting.tile([[-3.0, 7.0]], (1, 2), 1).tolist() == [[0, 1]]
+
+
+def test_pictures_are_black_at_zero_and_white_at_one():
+    [image] = plotting.image_grid([[0.0, 1.0]], (1, 2)).axes[0].images
+    row = image.to_rgba(image.get_array())[0]
+    assert row[0, :3].tolist() == [0, 0, 0]
+    assert row[1, :3].tolist() == [1, 1, 1]
+    # A dark picture stays dark: nothing is stretched to fill the scale.
+    [image] = plotting.image_grid([[0.0, 0.1]], (1, 2)).axes[0].images
+    assert image.to_rgba(image.get_array())[0, 1, 0] == pytest.approx(0.1, abs=0.01)
+
+
+def test_rows_are_named_and_aligned():
+    figure = FIGURES["rows"]()
+    assert [ax.get_ylabel() for ax in figure.axes] == ["input", "output"]
+    widths = {ax.images[0].get_array().shape[1] for ax in figure.axes}
+    assert widths == {9 * 4 - 1}
+
+
+def test_scatter_shows_every_code_under_its_label():
+    [ax] = FIGURES["scatter K=3"]().axes
+    assert [points.get_label() for points in ax.collections] == ["0", "1", "2"]
+    for label, points in enumerate(ax.collections):
+        np.testing.assert_allclose(points.get_offsets(), CODES[np.equal(LABELS, label)][:, [0, 2]])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("$z_{1}$", "$z_{3}$")
+    colours = {tuple(points.get_facecolor()[0]) for points in ax.collections}
+    assert len(colours) == 3
+
+
+def test_scatter_of_one_dimension_gives_each_class_a_row():
+    [ax] = FIGURES["scatter K=1"]().axes
+    for row, points in enumerate(ax.collections):
+        x, y = np.asarray(points.get_offsets()).T
+        np.testing.assert_allclose(x, CODES[np.equal(LABELS, row), 0])
+        assert (np.abs(y - row) <= 0.3).all()
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["0", "1", "2"]
+
+
+def test_scatter_names_classes_and_the_lack_of_them():
+    [named], [unlabelled] = FIGURES["scatter K=2"]().axes, FIGURES["scatter unlabelled"]().axes
+    assert [points.get_label() for points in named.collections] == ["a", "b", "c"]
+    assert [points.get_label() for points in unlabelled.collections] == ["unlabelled"]
+
+
+def test_scree_is_in_decreasing_order_with_its_null_beside_it():
+    figure = plotting.scree({"norm": [1.0, 3.0, 2.0]}, reference={"norm": [0.5, 0.1, 0.9]})
+    trained, null = figure.axes[0].lines
+    assert trained.get_xydata().tolist() == [[1, 3], [2, 2], [3, 1]]
+    assert null.get_ydata().tolist() == [0.9, 0.5, 0.1]
+    assert figure.axes[0].get_ylim()[0] == 0
+
+
+def test_learning_curve_shows_the_history_and_the_held_out_value():
+    curve, level = FIGURES["learning curve"]().axes[0].lines
+    assert curve.get_xydata().tolist() == [[1, -101], [2, -100], [3, -99]]
+    assert set(level.get_ydata()) == {-99}
+    assert len(FIGURES["one epoch"]().axes[0].lines) == 1
+
+
+def test_the_diagram_names_the_networks_it_draws():
+    texts = " ".join(text.get_text() for text in FIGURES["diagram"]().axes[0].texts)
+    assert "784 → 400 → 256 → 128" in texts
+    assert "128 → 256 → 400 → 784" in texts

@@ -1,0 +1,393 @@
+"""The store of runs: trained once, found again bit for bit, damage noticed, nothing half written, nobody in the way."""
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import vaelib
+from vaelib import runs
+from vaelib.runs import code_digest, get_or_train
+from vaelib.training import TrainConfig, fit
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """The configs that were really trained, one entry a training."""
+    calls = []
+
+    def counted(config, *args, **kwargs):
+        calls.append(config)
+        return fit(config, *args, **kwargs)
+
+    monkeypatch.setattr(runs, "fit", counted)
+    return calls
+
+
+def stored_runs():
+    return [path for path in runs.store().iterdir() if path.is_dir()]
+
+
+def same(first, second):
+    ours, theirs = first.model.state_dict(), second.model.state_dict()
+    return (
+        ours.keys() == theirs.keys()
+        and all(torch.equal(ours[name], theirs[name]) for name in ours)
+        and (first.config, first.history, first.heldout) == (second.config, second.history, second.heldout)
+        and (first.data_digest, first.device) == (second.data_digest, second.device)
+    )
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_the_same_config_trains_once_and_comes_back_whole(tiny_npz, trainings, likelihood):
+    config = dataclasses.replace(tiny_npz, likelihood=likelihood)
+    first, again = get_or_train(config), get_or_train(config)
+    assert trainings == [config]
+    assert same(first, again)
+    assert same(fit(config), again) is False  # seconds differ, so the second was read and not trained anew
+    x = torch.rand(3, 16)
+    assert torch.equal(first.model.embed(x), again.model.embed(x))
+    [folder] = stored_runs()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "DONE",
+        "config.json",
+        "history.json",
+        "weights.safetensors",
+    ]
+    assert TrainConfig.from_json((folder / "config.json").read_text()) == config
+
+
+def test_embedded_digits_train_once(tiny_digits, trainings):
+    assert same(get_or_train(tiny_digits, progress=False), get_or_train(tiny_digits, progress=False))
+    assert len(trainings) == 1
+
+
+def test_a_list_from_a_notebook_finds_the_run_of_a_tuple(tiny_npz, trainings):
+    get_or_train(tiny_npz)
+    get_or_train(dataclasses.replace(tiny_npz, hidden=list(tiny_npz.hidden)))
+    assert len(trainings) == 1
+
+
+def test_another_config_is_another_run(tiny_npz, trainings):
+    for config in (tiny_npz, dataclasses.replace(tiny_npz, seed=2), dataclasses.replace(tiny_npz, latent_dim=3)):
+        assert get_or_train(config).config == config
+    assert len(trainings) == len(stored_runs()) == 3
+
+
+def test_changed_images_under_an_old_name_are_another_run(tiny_npz, trainings, npz_writer):
+    first = get_or_train(tiny_npz)
+    npz_writer(tiny_npz.dataset, seed=1)
+    again = get_or_train(tiny_npz)
+    assert len(trainings) == 2
+    assert again.data_digest != first.data_digest
+
+
+def test_a_held_out_elbo_is_never_that_of_other_images(tiny_npz, trainings):
+    """Only the held-out images change: the weights would be the same, the number printed on the page would not."""
+    before = get_or_train(tiny_npz)
+    heldout = vaelib.load_dataset(tiny_npz.dataset, "test").images
+    with np.load(tiny_npz.dataset) as file:
+        images, labels = file["images"], file["labels"]
+    for image in images:
+        if (torch.from_numpy(image.ravel()) == heldout).all(1).any():
+            image[:] = 1 - image
+    np.savez(tiny_npz.dataset, images=images, labels=labels)
+    assert vaelib.load_dataset(tiny_npz.dataset).digest == before.data_digest
+    assert get_or_train(tiny_npz).heldout != before.heldout
+
+
+# Damage
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+DAMAGE = [
+    ("weights.safetensors", flip_a_bit),
+    ("weights.safetensors", truncate),
+    ("weights.safetensors", Path.unlink),
+    ("config.json", flip_a_bit),
+    ("history.json", truncate),
+    ("history.json", Path.unlink),
+    ("DONE", Path.unlink),
+    ("DONE", truncate),
+    ("DONE", lambda path: path.write_text("")),
+    ("DONE", lambda path: path.write_text("{}")),
+]
+
+
+@pytest.mark.parametrize(("name", "harm"), DAMAGE)
+def test_a_damaged_run_is_named_and_trained_again(tiny_npz, trainings, capsys, name, harm):
+    first = get_or_train(tiny_npz)
+    [folder] = stored_runs()
+    harm(folder / name)
+    capsys.readouterr()
+    again = get_or_train(tiny_npz)
+    message = capsys.readouterr().err
+    assert "training again" in message
+    assert str(folder) in message
+    assert len(trainings) == 2
+    assert torch.equal(again.model.latent_weight, first.model.latent_weight)
+    assert same(get_or_train(tiny_npz), again)  # what was written in its place is sound
+    assert capsys.readouterr().err == ""
+    assert len(trainings) == 2
+
+
+def test_a_failed_training_stores_nothing(tiny_npz, monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(runs, "fit", broken)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        get_or_train(tiny_npz)
+    assert stored_runs() == []
+
+
+def test_a_failed_write_stores_nothing(tiny_npz, monkeypatch, trainings):
+    def full(*args, **kwargs):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "save_file", full)
+        with pytest.raises(OSError, match="no space left"):
+            get_or_train(tiny_npz)
+        assert stored_runs() == []
+    get_or_train(tiny_npz)
+    assert len(trainings) == 2
+
+
+# Other processes
+
+SCRIPT = """
+import contextlib, os, signal, sys, time
+from pathlib import Path
+
+import torch
+import torch._dynamo  # optimisers import it: once here instead of once in every child
+from vaelib import runs
+from vaelib.training import TrainConfig, fit
+
+torch.set_num_threads(1)
+config, base, out = TrainConfig.from_json(sys.argv[1]), Path(sys.argv[2]), os.dup(1)
+
+
+def in_child(work, *args):
+    # A fork takes milliseconds where an import takes seconds.
+    child = os.fork()
+    if child == 0:
+        try:
+            work(*args)
+        except OSError:
+            os._exit(3)
+        os._exit(0)
+    return child
+
+
+def status(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def say(*words):
+    os.write(out, (" ".join(map(str, words)) + "\\n").encode())
+
+
+def kill(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(place):
+    if place == "weights":
+        save_file = runs.save_file
+        runs.save_file = lambda tensors, path: (save_file(tensors, path), kill())
+    else:
+        Path.rename = kill
+    runs.get_or_train(config)
+
+
+def rival(name, gate):
+    def slow(*args, **kwargs):
+        say(name, "trained")
+        time.sleep(0.5)  # long enough for the other to arrive
+        return fit(*args, **kwargs)
+
+    runs.fit = slow
+    if name == "unlocked":
+        runs.FileLock = lambda path: contextlib.nullcontext()
+    os.close(gate[1])
+    os.read(gate[0], 1)  # returns for both at once, when the parent closes its end
+    run = runs.get_or_train(config)
+    say(name, "got", run.model.latent_weight.sum().item())
+
+
+os.environ["VAELIB_RUNS"] = str(base / "killed")
+for place in ("weights", "rename"):
+    say("killed", place, status(in_child(killed, place)))
+for name in ("locked", "unlocked"):
+    os.environ["VAELIB_RUNS"] = str(base / name)
+    gate = os.pipe()
+    children = [in_child(rival, name, gate) for _ in range(2)]
+    os.close(gate[1])
+    say(name, "exits", *sorted(map(status, children)))
+"""
+
+
+def run_script(script, *arguments):
+    root = Path(vaelib.__file__).parent.parent
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=root)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory, npz_writer):
+    """What SCRIPT said, by subject; the config it used; and the folder of its stores."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork and SIGKILL")
+    base = tmp_path_factory.mktemp("processes")
+    npz_writer(base / "tiny.npz", seed=0)
+    config = TrainConfig(str(base / "tiny.npz"), epochs=2, hidden=(8,), batch_size=16)
+    said = {"killed": [], "locked": [], "unlocked": []}
+    for line in run_script(SCRIPT, config.to_json(), str(base)):
+        subject, _, rest = line.partition(" ")
+        said[subject].append(rest)
+    return said, config, base
+
+
+def test_a_process_killed_while_writing_leaves_no_run(processes, trainings, capsys, monkeypatch):
+    said, config, base = processes
+    assert said["killed"] == [f"weights {-signal.SIGKILL}", f"rename {-signal.SIGKILL}"]
+    monkeypatch.setenv("VAELIB_RUNS", str(base / "killed"))
+    # They did get as far as writing, one the weights and one all files …
+    assert sorted(len(list(folder.iterdir())) for folder in stored_runs()) == [1, 4]
+    # … and yet no folder there carries the name of a run.
+    assert not [folder for folder in stored_runs() if re.fullmatch(r"[0-9a-f]{16}", folder.name)]
+    assert same(get_or_train(config), get_or_train(config))
+    assert len(trainings) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_two_processes_that_want_the_same_run_train_it_once(processes):
+    said, _, _ = processes
+    assert said["locked"].count("trained") == 1
+    results = [line for line in said["locked"] if line.startswith("got")]
+    assert len(results) == 2
+    assert len(set(results)) == 1
+    assert said["locked"][-1] == "exits 0 0"
+    assert said["unlocked"].count("trained") == 2  # the control: without the lock, the same script trains twice
+
+
+HEAVY = ("IPython", "matplotlib", "pandas", "scipy", "seaborn", "sklearn", "torchvision")
+
+
+def test_importing_vaelib_imports_nothing_that_takes_seconds():
+    script = "import sys, vaelib; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    [modules] = run_script(script)
+    assert {"vaelib", "torch", "numpy"} <= set(modules.split())
+    assert not set(HEAVY) & set(modules.split())
+
+
+# The key
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A copy of the package whose code `code_digest` reads instead, and the digest of what it holds now."""
+    copy = tmp_path / "vaelib"
+    shutil.copytree(Path(runs.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(runs, "__file__", str(copy / "runs.py"))
+    return copy
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text, f"{path.name} no longer holds {old!r}: choose another place"
+    path.write_text(text.replace(old, new, 1))
+
+
+def digest():
+    return code_digest.__wrapped__()  # past the cache: the files change under our hands
+
+
+def test_code_digest_reads_the_package_it_belongs_to(package):
+    assert digest() == code_digest()
+    assert len(digest()) == 64
+
+
+@pytest.mark.parametrize("name", ["densities", "models", "elbo", "training", "data", "synthetic"])
+def test_code_digest_ignores_words(package, name):
+    before, path = digest(), package / f"{name}.py"
+    text = path.read_text()
+    changed = re.sub(r'"""', '"""Reworded: ', text, count=1)  # the module's own docstring
+    changed = re.sub(r'(\n    +""")(?=\w)', r"\1Reworded: ", changed)  # those of its functions and classes
+    changed = "# a comment\n" + changed.replace("\n\n\n", "\n\n\n# another comment\n\n") + "\n\n"
+    assert changed.count("Reworded") > 2
+    path.write_text(changed)
+    compile(changed, path, "exec")
+    assert digest() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("densities", "0.5 *", "0.25 *"),
+        ("models", "nn.ReLU()", "nn.Tanh()"),
+        ("elbo", "kl, log_likelihood - kl)", "kl, log_likelihood + kl)"),
+        ("training", "-terms.elbo.mean()", "-terms.elbo.sum()"),
+        ("training", "epochs: int = 12", "epochs: int = 13"),
+        ("data", "np.float32(255)", "np.float32(256)"),
+        ("synthetic", "SIDE = 28", "SIDE = 29"),
+    ],
+)
+def test_code_digest_changes_with_what_training_runs(package, name, old, new):
+    before = digest()
+    edit(package / f"{name}.py", old, new)
+    assert digest() != before
+
+
+@pytest.mark.parametrize("name", ["plotting", "report", "latent", "measures", "paper", "cli", "runs"])
+def test_code_digest_stays_with_what_training_does_not_run(package, name):
+    before = digest()
+    path = package / f"{name}.py"
+    path.write_text(path.read_text() + "\nANSWER = 42\n")
+    assert digest() == before
+
+
+def test_a_change_of_code_or_torch_is_another_run(tiny_npz, trainings, monkeypatch):
+    get_or_train(tiny_npz)
+    monkeypatch.setattr(runs, "code_digest", lambda: "other code")
+    get_or_train(tiny_npz)
+    monkeypatch.setattr(torch, "__version__", "99.0")
+    get_or_train(tiny_npz)
+    assert len(trainings) == 3
+
+
+def test_runs_are_kept_in_the_project_unless_told_otherwise(tmp_path, monkeypatch):
+    assert runs.store() == tmp_path / "runs"
+    monkeypatch.delenv("VAELIB_RUNS")
+    assert runs.store() == vaelib.data.project_root() / "runs"
+
+
+def test_the_record_says_what_was_trained_where(tiny_npz):
+    run = get_or_train(tiny_npz, device="cpu")
+    [folder] = stored_runs()
+    record = json.loads((folder / "history.json").read_text())
+    assert record["device"] == "cpu"
+    assert record["torch"] == torch.__version__
+    assert record["data_digest"] == run.data_digest == vaelib.load_dataset(tiny_npz.dataset).digest

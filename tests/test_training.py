@@ -1,0 +1,424 @@
+"""Algorithm 1 against a loop that follows it line by line, and how `fit` behaves."""
+
+import copy
+import dataclasses
+import json
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+from torch.nn import Linear
+
+from vaelib import training
+from vaelib.models import VAE
+from vaelib.priors import DIVERGENCES, PRIORS
+from vaelib.training import TrainConfig, TrainingError, fit, heldout_elbo, initial_model, train_step
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def layers(network):
+    return [layer for layer in network if isinstance(layer, Linear)]
+
+
+def forward(network, x):
+    *hidden, last = layers(network)
+    for layer in hidden:
+        x = torch.clamp(layer.weight @ x + layer.bias, min=0)
+    return last.weight @ x + last.bias
+
+
+def algorithm_1(model, batch, noise):
+    """The body of Algorithm 1 for one batch, with the 1/M of eq. 14: the ELBO and its sums over the batch."""
+    latent_dim = model.latent_dim
+    elbo, sums = 0.0, [0.0, 0.0, 0.0]
+    for x, epsilon in zip(batch, noise, strict=True):
+        heads = forward(model.encoder, x)
+        mu, sigma = heads[:latent_dim], torch.sqrt(torch.exp(heads[latent_dim:]))
+        z = mu + sigma * epsilon
+        p = 1 / (1 + torch.exp(-forward(model.decoder, z)))
+        l_kl = sum(0.5 * (1 + torch.log(s**2) - m**2 - s**2) for m, s in zip(mu, sigma, strict=True))
+        l_r = sum(x_j * torch.log(p_j) + (1 - x_j) * torch.log(1 - p_j) for x_j, p_j in zip(x, p, strict=True))
+        elbo = elbo + (l_kl + l_r)
+        for place, value in enumerate((l_r, -l_kl, l_kl + l_r)):
+            sums[place] += value.item()
+    return elbo / len(batch), sums
+
+
+@pytest.fixture
+def images():
+    return torch.rand(5, 6, generator=seeded(0))
+
+
+@pytest.fixture
+def model():
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        return VAE(2, (5, 4), 6)
+
+
+# The step
+
+
+@pytest.mark.equation(14)
+@pytest.mark.equation(15)
+@pytest.mark.equation(18)
+@pytest.mark.equation(19)
+@pytest.mark.equation(20)
+def test_two_steps_of_ascent_are_two_rounds_of_algorithm_1(model, images):
+    model, images, rate = model.double(), images.double(), 0.1
+    by_hand = copy.deepcopy(model)
+    optimiser = torch.optim.SGD(model.parameters(), lr=rate)
+    ours, theirs = seeded(7), seeded(7)
+    for batch in (images[:3], images[3:]):
+        totals = train_step(model, optimiser, batch, ours)
+        elbo, sums = algorithm_1(by_hand, batch, torch.randn(len(batch), 2, generator=theirs, dtype=torch.float64))
+        gradients = torch.autograd.grad(elbo, list(by_hand.parameters()))
+        with torch.no_grad():
+            for parameter, gradient in zip(by_hand.parameters(), gradients, strict=True):
+                parameter += rate * gradient
+        assert totals.tolist() == pytest.approx(sums, rel=1e-12)
+        for parameter, expected in zip(model.parameters(), by_hand.parameters(), strict=True):
+            torch.testing.assert_close(parameter, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_a_step_goes_uphill(model, images):
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
+    first = train_step(model, optimiser, images, seeded(1))[2]
+    assert train_step(model, optimiser, images, seeded(1))[2] > first  # the same noise: a fair comparison
+
+
+def test_a_step_reports_without_keeping_the_graph(model, images):
+    totals = train_step(model, torch.optim.Adam(model.parameters()), images, seeded(0))
+    assert totals.shape == (3,)
+    assert not totals.requires_grad
+
+
+def test_fit_is_algorithm_1_with_adam_and_a_warmed_up_cosine(make_dataset):
+    """The whole loop again: order, noise, Adam's two moments and the rate, each written out."""
+    config = TrainConfig("by hand", epochs=3, hidden=(5,), batch_size=4, seed=6, learning_rate=0.02)
+    data = make_dataset(torch.rand(14, 6, generator=seeded(0)))
+    run = fit(config, data, heldout=data, device="cpu", progress=False)
+
+    model, generator = initial_model(config, 6).double(), seeded(6)
+    parameters = list(model.parameters())
+    first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+    total_steps, step, sums_by_epoch, rates = 3 * 4, 0, [], []
+    for _ in range(config.epochs):
+        sums = [0.0] * 3
+        order = torch.randperm(14, generator=generator)
+        for batch in (order[:4], order[4:8], order[8:12], order[12:]):
+            warm_up = 1  # a tenth of 12 steps
+            share = (
+                1.0 if step < warm_up else 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (total_steps - warm_up)))
+            )
+            rates.append(0.02 * share)
+            noise = torch.randn(len(batch), 2, generator=generator)
+            elbo, parts = algorithm_1(model, data.images[batch].double(), noise.double())
+            sums = [a + b for a, b in zip(sums, parts, strict=True)]
+            gradients = torch.autograd.grad(-elbo, parameters)
+            step += 1
+            with torch.no_grad():
+                for p, g, m, v in zip(parameters, gradients, first, second, strict=True):
+                    m.mul_(0.9).add_(0.1 * g)
+                    v.mul_(0.999).add_(0.001 * g**2)
+                    p -= rates[-1] * (m / (1 - 0.9**step)) / ((v / (1 - 0.999**step)).sqrt() + 1e-8)
+        sums_by_epoch.append([total / 14 for total in sums])
+
+    for parameter, expected in zip(run.model.parameters(), parameters, strict=True):
+        torch.testing.assert_close(parameter.double(), expected, rtol=1e-3, atol=1e-4)
+    for row, expected in zip(run.history, sums_by_epoch, strict=True):
+        assert row[1:4] == pytest.approx(expected, rel=1e-4)
+    assert [row.learning_rate for row in run.history] == pytest.approx(rates[::4])
+
+
+# The loop
+
+
+def test_every_epoch_shows_every_image_once_in_a_new_order(make_dataset, monkeypatch):
+    seen, rates = [], []
+
+    def recorded(model, optimiser, x, generator):
+        seen.append(x[:, 0].tolist())
+        rates.append(optimiser.param_groups[0]["lr"])
+        return train_step(model, optimiser, x, generator)
+
+    monkeypatch.setattr(training, "train_step", recorded)
+    data = make_dataset(torch.linspace(0, 1, 10)[:, None].expand(10, 3))
+    config = TrainConfig("ten", epochs=3, hidden=(), batch_size=4, learning_rate=0.01, schedule="constant")
+    fit(config, data, heldout=data, progress=False, device="cpu")
+    assert [len(batch) for batch in seen] == [4, 4, 2] * 3
+    epochs = [seen[start] + seen[start + 1] + seen[start + 2] for start in (0, 3, 6)]
+    for order in epochs:
+        assert sorted(order) == data.images[:, 0].tolist()
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert rates == [0.01] * 9
+
+
+def test_the_one_cycle_rises_for_a_tenth_and_falls_to_nothing():
+    share = training._schedule("one-cycle", 200)
+    shares = [share(step) for step in range(200)]
+    assert shares[:20] == pytest.approx([(step + 1) / 20 for step in range(20)])
+    assert max(shares) == 1
+    assert all(later < earlier for earlier, later in pairwise(shares[20:]))
+    assert shares[110] == pytest.approx(0.5)  # halfway down the cosine
+    assert 0 < shares[-1] < 1e-3
+    assert training._schedule("one-cycle", 1)(0) == 1
+    assert {training._schedule("constant", 200)(step) for step in range(200)} == {1}
+
+
+def test_history_holds_means_over_the_images_in_nats(make_dataset):
+    """With a rate that changes nothing, the history must be the ELBO of the untrained model."""
+    data = make_dataset(torch.rand(1500, 8, generator=seeded(0)))
+    config = TrainConfig("still", epochs=2, hidden=(4,), batch_size=128, learning_rate=1e-12)
+    run = fit(config, data, heldout=data, progress=False, device="cpu")
+    model = initial_model(config, 8).double()
+    x = data.images.double()
+    mu, logvar = model.encode(x)
+    kl = kl_divergence(Normal(mu, (logvar / 2).exp()), Normal(0.0, 1.0)).sum(-1).mean().item()
+    logits = model.decode(mu + (logvar / 2).exp() * torch.randn(100, 1500, 2, generator=seeded(3), dtype=torch.float64))
+    log_likelihood = (x * logits - torch.log1p(logits.exp())).sum(-1).mean().item()
+    for row in run.history:
+        assert row.kl == pytest.approx(kl, rel=1e-4)
+        assert row.log_likelihood == pytest.approx(log_likelihood, rel=5e-3)
+        assert row.elbo == pytest.approx(row.log_likelihood - row.kl, rel=1e-5)
+        assert row.seconds > 0
+    assert [row.epoch for row in run.history] == [1, 2]
+    assert run.heldout.kl == pytest.approx(kl, rel=1e-5)
+    assert run.heldout.log_likelihood == pytest.approx(log_likelihood, rel=5e-3)
+
+
+def test_heldout_elbo_is_the_evidence_at_the_true_posterior(linear_gaussian):
+    """Ideal: the evidence, up to sampling. Broken: an encoder that is off by a known KL falls short by it."""
+    lg = linear_gaussian
+    x = lg.x.repeat(6, 1)  # more than one batch of a thousand, and the last one smaller
+    ideal = heldout_elbo(lg.model, x, n_samples=100)
+    evidence = lg.log_evidence(lg.x).mean().item()
+    assert ideal.elbo == pytest.approx(evidence, abs=0.02)
+    assert ideal.elbo == pytest.approx(ideal.log_likelihood - ideal.kl)
+    assert isinstance(ideal.elbo, float)
+    with torch.no_grad():
+        lg.model.encoder[0].bias[:2] += 1.0
+    off = (0.5 / lg.posterior_variance).sum().item()
+    assert evidence - heldout_elbo(lg.model, x, n_samples=100).elbo == pytest.approx(off, abs=0.05)
+    assert heldout_elbo(lg.model, x) == heldout_elbo(lg.model, x)
+    assert heldout_elbo(lg.model, x) != heldout_elbo(lg.model, x, seed=1)
+
+
+def test_training_beats_the_pixel_means_and_only_where_pixels_belong_together(make_dataset):
+    """Null: independent pixels at their mean. Broken control: the same images with every pixel shuffled by itself."""
+    rng = seeded(0)
+    z = torch.randn(1200, 1, generator=rng)
+    pixels = (torch.sigmoid(4 * z * torch.tensor([1.0, -1.0]).repeat(6)) > torch.rand(1200, 12, generator=rng)).float()
+    shuffled = torch.stack([column[torch.randperm(1200, generator=rng)] for column in pixels.T], 1)
+    config = TrainConfig("planted", latent_dim=1, epochs=30, hidden=(16,), batch_size=50, learning_rate=1e-2)
+    gains = []
+    for images in (pixels, shuffled):
+        data, heldout = make_dataset(images[:1000]), make_dataset(images[1000:])
+        run = fit(config, data, heldout=heldout, progress=False, device="cpu")
+        p = data.images.mean(0)
+        null = (heldout.images * p.log() + (1 - heldout.images) * (1 - p).log()).sum(-1).mean().item()
+        assert run.history[-1].elbo > run.history[0].elbo
+        assert run.heldout.elbo == pytest.approx(run.history[-1].elbo, abs=0.6)
+        gains.append(run.heldout.elbo - null)
+    assert gains[0] > 2
+    assert abs(gains[1]) < 0.2
+
+
+def test_the_same_config_gives_the_same_weights_bit_for_bit(tiny_digits):
+    first, again = (fit(tiny_digits, progress=False, device="cpu") for _ in range(2))
+    for name, tensor in first.model.state_dict().items():
+        assert torch.equal(tensor, again.model.state_dict()[name])
+    assert [row[:5] for row in first.history] == [row[:5] for row in again.history]
+    assert first.heldout == again.heldout
+    other = fit(dataclasses.replace(tiny_digits, seed=2), progress=False, device="cpu")
+    assert not torch.equal(other.model.latent_weight, first.model.latent_weight)
+
+
+def test_fit_says_what_it_did(tiny_boots):
+    run = fit(tiny_boots, progress=False, device="cpu")
+    assert run.config == tiny_boots
+    assert run.device == "cpu"
+    assert run.model.data_dim == 784
+    assert len(run.data_digest) == 64
+    assert len(run.history) == 1
+    assert run.heldout.elbo < 0
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_fit_leaves_the_global_generator_alone_and_is_silent_off_a_terminal(tiny_npz, progress, capsys):
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    first = fit(tiny_npz, progress=progress, device="cpu").model.latent_weight
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(321)
+    assert torch.equal(fit(tiny_npz, progress=progress, device="cpu").model.latent_weight, first)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_initial_model_reseeds_no_gpu(monkeypatch, tiny_npz):
+    def reseeded(seed):
+        raise AssertionError("a caller's GPU generator was reseeded")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", reseeded)
+    first, again = initial_model(tiny_npz, 16), initial_model(tiny_npz, 16)
+    assert torch.equal(first.latent_weight, again.latent_weight)
+
+
+@pytest.mark.parametrize("latent_dim", [1, 3, 10])
+@pytest.mark.parametrize("hidden", [(), (5,)])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_every_size_trains(tiny_npz, latent_dim, hidden, likelihood):
+    config = dataclasses.replace(tiny_npz, latent_dim=latent_dim, hidden=hidden, likelihood=likelihood)
+    run = fit(config, progress=False, device="cpu")
+    assert math.isfinite(run.heldout.elbo)
+    assert run.model.latent_weight.shape[1] == latent_dim
+
+
+# What goes wrong
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    def step(*args):
+        raise AssertionError("work was started before the input was checked")
+
+    monkeypatch.setattr(training, "train_step", step)
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("where", ["data", "heldout"])
+@pytest.mark.parametrize(("low", "high"), [(0.0, 255.0), (-0.1, 1.0)])
+def test_bernoulli_refuses_pixels_outside_0_1_before_training(make_dataset, where, low, high):
+    good, bad = make_dataset(torch.rand(8, 4)), make_dataset(torch.linspace(low, high, 32).reshape(8, 4))
+    sets = {"data": good, "heldout": good} | {where: bad}
+    with pytest.raises(ValueError, match=rf"\[0, 1\].*from {low:.3g} to {high:.3g}.*gaussian"):
+        fit(TrainConfig("loud"), sets["data"], heldout=sets["heldout"], progress=False)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_held_out_images_of_another_size_are_refused_before_training(make_dataset):
+    with pytest.raises(ValueError, match=r"held-out images have 5 pixels and the training images 4"):
+        fit(
+            TrainConfig("sizes"), make_dataset(torch.rand(8, 4)), heldout=make_dataset(torch.rand(8, 5)), progress=False
+        )
+
+
+@pytest.mark.equation(16)
+def test_gaussian_learns_data_outside_0_1(make_dataset):
+    """Noise from N(3, 2²) alone: nothing beats its own density, and a VAE that ignores z can do as well."""
+    images = 3 + 2 * torch.randn(2000, 4, generator=seeded(0))
+    config = TrainConfig(
+        "loud", latent_dim=1, likelihood="gaussian", epochs=15, hidden=(8,), batch_size=50, learning_rate=5e-2
+    )
+    run = fit(config, make_dataset(images[:1500]), heldout=make_dataset(images[1500:]), progress=False, device="cpu")
+    best = Normal(3.0, 2.0).log_prob(images[1500:]).sum(-1).mean().item()
+    null = Normal(0.0, 1.0).log_prob(images[1500:]).sum(-1).mean().item()
+    assert run.heldout.elbo == pytest.approx(best, abs=0.1)
+    assert null < best - 10
+
+
+def test_divergence_is_an_error_that_names_the_rate(make_dataset):
+    data = make_dataset(torch.randn(64, 4, generator=seeded(0)))
+    config = TrainConfig("wild", likelihood="gaussian", epochs=5, hidden=(8,), batch_size=8, learning_rate=1e4)
+    with pytest.raises(TrainingError, match="learning_rate below 10000"):
+        fit(config, data, heldout=data, progress=False, device="cpu")
+
+
+def test_divergence_in_the_very_last_step_is_noticed(make_dataset):
+    """One batch: its ELBO is taken before the step that spoils the weights, and only held-out images show it."""
+    data = make_dataset(torch.randn(64, 4, generator=seeded(0)))
+    config = TrainConfig("wild", likelihood="gaussian", epochs=1, hidden=(8,), batch_size=64, learning_rate=1e30)
+    with pytest.raises(TrainingError, match=r"held-out.*learning_rate"):
+        fit(config, data, heldout=data, progress=False, device="cpu")
+
+
+# The config
+
+
+def test_config_survives_json():
+    config = TrainConfig(
+        "FashionMNIST", latent_dim=7, epochs=3, seed=0, classes=(9, 1), limit=50, hidden=(), likelihood="gaussian",
+        batch_size=9, learning_rate=0.5, schedule="constant",
+    )  # fmt: skip
+    assert TrainConfig.from_json(config.to_json()) == config
+    assert TrainConfig.from_json(TrainConfig("digits").to_json()) == TrainConfig("digits")
+    assert set(json.loads(config.to_json())) == {field.name for field in dataclasses.fields(TrainConfig)}
+
+
+def test_lists_and_tuples_are_the_same_config():
+    lists, tuples = (
+        TrainConfig("digits", classes=[1, 2], hidden=[8, 4]),
+        TrainConfig("digits", classes=(1, 2), hidden=(8, 4)),
+    )
+    assert lists == tuples
+    assert hash(lists) == hash(tuples)
+    assert lists.to_json() == tuples.to_json()
+
+
+def test_a_path_is_the_same_config_as_its_text(tmp_path):
+    path = tmp_path / "x.npz"
+    assert TrainConfig(path) == TrainConfig(str(path))
+    assert TrainConfig.from_json(TrainConfig(path).to_json()) == TrainConfig(path)
+
+
+def test_every_field_tells_configs_apart():
+    base = TrainConfig("digits")
+    changes = {
+        "dataset": "synthetic-boots", "latent_dim": 3, "epochs": 1, "seed": 2, "classes": (1,), "limit": 5,
+        "hidden": (), "likelihood": "gaussian", "batch_size": 1, "learning_rate": 0.1, "schedule": "constant",
+        "model": "autoencoder", "prior": PRIORS[1], "beta": 2.0,
+    }  # fmt: skip
+    others = [dataclasses.replace(base, **{field: value}) for field, value in changes.items()]
+    # A divergence and its weight only go together.
+    one, other = DIVERGENCES
+    for divergence, weight in ((one, 1.0), (one, 2.0), (other, 1.0)):
+        others.append(dataclasses.replace(base, divergence=divergence, divergence_weight=weight))
+    fields = {field.name for field in dataclasses.fields(TrainConfig)}
+    assert set(changes) | {"divergence", "divergence_weight"} == fields
+    assert len({config.to_json() for config in [base, *others]}) == 1 + len(others)
+    assert all(TrainConfig.from_json(config.to_json()) == config for config in others)
+
+
+def test_config_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainConfig("digits").epochs = 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("latent_dim", 0),
+        ("latent_dim", 2.0),
+        ("latent_dim", "2"),
+        ("epochs", 0),
+        ("epochs", True),
+        ("batch_size", -1),
+        ("seed", -1),
+        ("seed", 1.5),
+        ("learning_rate", 0.0),
+        ("learning_rate", -1.0),
+        ("learning_rate", math.nan),
+        ("learning_rate", math.inf),
+        ("learning_rate", "fast"),
+        ("schedule", "steps"),
+        ("likelihood", "poisson"),
+        ("model", "gan"),
+        ("prior", "cauchy"),
+        ("divergence", "jensen"),
+        ("beta", -1.0),
+        ("beta", math.nan),
+        ("hidden", 400),
+        ("hidden", (400, 0)),
+        ("hidden", (400, 2.5)),
+        ("classes", 9),
+    ],
+)
+def test_bad_values_are_named_with_what_was_seen(field, value):
+    with pytest.raises(ValueError, match=rf"^{field} must .*, not ") as caught:
+        TrainConfig("digits", **{field: value})
+    assert repr(value) in str(caught.value)

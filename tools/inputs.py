@@ -1,0 +1,44 @@
+"""What the book is made from, as digests: they name the cache of outputs and tell whether the site is up to date."""
+
+import hashlib
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+DATASETS = ("MNIST", "FashionMNIST")
+
+
+def data_facts() -> dict[str, str]:
+    """What outputs depend on besides files of the tree: the data found, and Python's version."""
+    from vaelib.data import source_digest  # loads torch, which tests of the other functions need not wait for
+
+    return {"python": platform.python_version(), **{name: source_digest(name) for name in DATASETS}}
+
+
+def tree_digest(root: Path, files: Iterable[Path], facts: Mapping[str, str]) -> str:
+    """Sha256 over the names and bytes of `files` and over `facts`."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode() + content)
+    for name in sorted(facts):
+        digest.update(f"{name}\0{facts[name]}\0".encode())
+    return digest.hexdigest()
+
+
+def code_files(root: Path) -> list[Path]:
+    """The files besides the notebooks that outputs depend on."""
+    results = [path for path in (root / "results").rglob("*") if path.is_file()]
+    return [*(root / "vaelib").rglob("*.py"), root / "requirements.txt", *results]
+
+
+def cache_folder(root: Path, facts: Mapping[str, str]) -> Path:
+    """Where the outputs made by the code, the locked versions and the `facts` (data, Python) of now are kept."""
+    return root / "_build" / "cache" / tree_digest(root, code_files(root), facts)[:16]
+
+
+def inputs_digest(root: Path, facts: Mapping[str, str]) -> str:
+    """A digest of everything that the site is made from."""
+    book = [path for path in (root / "book").rglob("*") if path.is_file() and ".ipynb_checkpoints" not in path.parts]
+    files = [*code_files(root), *book, root / "_config.yml", root / "_toc.yml", *(root / "tools").glob("*.py")]
+    return tree_digest(root, files, facts)
