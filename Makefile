@@ -12,10 +12,10 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env data book train rerun test verify lint format lab lock clean
+.PHONY: help env data book train rerun test verify numbers lint format lab equations mutants lock clean
 
 help: ## list what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 env: ## install everything into .venv (the other targets do this first)
 	@tools/make_env.sh
@@ -42,6 +42,9 @@ test: env ## all tests: no network, no real data, under 5 minutes on two cores
 verify: data ## execute the full-size chapters and compare the numbers they publish
 	@$(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=3600 book
 
+numbers: data ## put the outputs of the built book into the cells that `make verify` compares
+	@$(PY) -m tools.record
+
 lint: env ## ruff, notebooks without outputs, order of imports
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -55,6 +58,12 @@ format: env ## bring code and notebooks into shape and strip outputs
 
 lab: data ## the chapters in JupyterLab
 	@$(PY) -m jupyterlab book
+
+equations: env ## write the book's table of equations anew
+	@$(PY) -m tools.equations
+
+mutants: env ## break every equation on purpose; tests and chapters must notice
+	@$(PY) -m tools.mutants
 
 lock: env ## compile requirements.txt anew from pyproject.toml
 	@tools/lock.sh

@@ -15,6 +15,7 @@ from tools.chapters import ROOT, BookError, chapters, find_stop, pages, paramete
 from tools.check_site import site_faults
 from tools.execute import cached, execute, execute_missing, open_cache
 from tools.inputs import cache_folder, inputs_digest
+from tools.record import record
 
 FACTS = {"python": "3", "MNIST": "a", "FashionMNIST": "b"}
 PARAMETERS = "dataset = 'MNIST'\nlatent_dim = 2\nepochs = None\nseed = 1\nsmoke = False"
@@ -164,15 +165,14 @@ def test_unreadable_database_is_begun_again(book):
     assert open_cache(folder).list_cache_records() == []
 
 
-def test_changed_caption_is_shown_without_executing_again(book):
+def test_changed_text_executes_nothing_and_a_changed_caption_is_shown(book):
     fill(book)
-    path = book / "book" / "trial.ipynb"
-    path.write_text(path.read_text(encoding="utf-8").replace("A *dot*.", "A red dot."), encoding="utf-8")
+    theory, trial = chapters(book)
+    theory.write_text(theory.read_text(encoding="utf-8").replace("1 + 1 = 2", "2 = 1 + 1"), encoding="utf-8")
+    trial.write_text(trial.read_text(encoding="utf-8").replace("A *dot*.", "A red dot."), encoding="utf-8")
     cache, executed = fill(book)
-    assert executed == []
-    cell = outputs_of(cache, path).cells[2]
-    assert cell.metadata.mystnb.figure.caption == "A red dot."
-    assert cell.outputs
+    assert executed == [trial]
+    assert outputs_of(cache, trial).cells[2].metadata.mystnb.figure.caption == "A red dot."
 
 
 def test_chapter_that_raises_is_named_with_cell_and_traceback(book):
@@ -350,3 +350,24 @@ def test_stripping_keeps_marked_outputs_only(book):
     assert all(cell["execution_count"] is None for cell in cells[1:])
     assert cells[1]["outputs"][0]["execution_count"] is None
     assert cells[3]["metadata"] == {}
+
+
+def test_numbers_are_recorded_from_the_cache(book):
+    write_chapter(book, "theory", new_code_cell("# NBVAL_CHECK_OUTPUT\nprint(6 * 7)"), new_code_cell("print(1)"))
+    theory = book / "book" / "theory.ipynb"
+    cache = open_cache(cache_folder(book, FACTS))
+    with pytest.raises(BookError, match="run make book first"):
+        record(cache, theory)
+    fill(book)
+    assert record(cache, theory) == 1
+    cells = read_notebook(theory)["cells"]
+    assert [cell.get("outputs", [])[:1] for cell in cells[1:]] == [
+        [{"name": "stdout", "output_type": "stream", "text": ["42\n"]}],
+        [],
+    ]
+    assert fill(book)[1] == []  # recorded outputs are not part of what the cache looks for
+
+    write_chapter(book, "theory", new_code_cell("# NBVAL_CHECK_OUTPUT\nassert True"))
+    fill(book)
+    with pytest.raises(BookError, match="prints nothing"):
+        record(cache, theory)

@@ -37,6 +37,7 @@ def test_every_experiment_is_tested_here():
 def test_the_authors_recipe_is_that_of_his_script(name):
     theirs, ours = author_recipe(experiment(name)), experiment(name)
     assert (theirs.learning_rate, theirs.batch_size, theirs.epochs, theirs.schedule) == (1e-3, 128, 30, "constant")
+    assert theirs.beta2 == 0.999  # Adam's own
     same = {"dataset", "latent_dim", "seed", "classes", "limit", "hidden", "likelihood"}
     assert all(getattr(theirs, field) == getattr(ours, field) for field in same)
     assert author_recipe(ours, epochs=15).epochs == 15
@@ -62,7 +63,7 @@ def test_smoke_changes_sizes_only(name):
     changed = {
         field.name for field in dataclasses.fields(full) if getattr(full, field.name) != getattr(smoke, field.name)
     }
-    assert changed == {"epochs", "limit", "batch_size"}
+    assert {"epochs", "limit"} <= changed <= {"epochs", "limit", "batch_size"}
     assert smoke.epochs * smoke.limit < 2000
 
 

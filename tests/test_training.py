@@ -49,6 +49,15 @@ def algorithm_1(model, batch, noise):
     return elbo / len(batch), sums
 
 
+def one_cycle(step, total_steps, peak):
+    """Up from a 25th of the peak over three tenths of the steps, down to a 250,000th, both along half a cosine."""
+    top = 0.3 * total_steps - 1
+    if step <= top:
+        return peak / 25 + (peak - peak / 25) * (1 - math.cos(math.pi * step / top)) / 2
+    down = (step - top) / (total_steps - 1 - top)
+    return peak / 250_000 + (peak - peak / 250_000) * (1 + math.cos(math.pi * down)) / 2
+
+
 @pytest.fixture
 def images():
     return torch.rand(5, 6, generator=seeded(0))
@@ -98,9 +107,9 @@ def test_a_step_reports_without_keeping_the_graph(model, images):
     assert not totals.requires_grad
 
 
-def test_fit_is_algorithm_1_with_adam_and_a_warmed_up_cosine(make_dataset):
+def test_fit_is_algorithm_1_with_adam_and_one_cycle(make_dataset):
     """The whole loop again: order, noise, Adam's two moments and the rate, each written out."""
-    config = TrainConfig("by hand", epochs=3, hidden=(5,), batch_size=4, seed=6, learning_rate=0.02)
+    config = TrainConfig("by hand", epochs=3, hidden=(5,), batch_size=4, seed=6, learning_rate=0.02, beta2=0.95)
     data = make_dataset(torch.rand(14, 6, generator=seeded(0)))
     run = fit(config, data, heldout=data, device="cpu", progress=False)
 
@@ -112,11 +121,7 @@ def test_fit_is_algorithm_1_with_adam_and_a_warmed_up_cosine(make_dataset):
         sums = [0.0] * 3
         order = torch.randperm(14, generator=generator)
         for batch in (order[:4], order[4:8], order[8:12], order[12:]):
-            warm_up = 1  # a tenth of 12 steps
-            share = (
-                1.0 if step < warm_up else 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (total_steps - warm_up)))
-            )
-            rates.append(0.02 * share)
+            rates.append(one_cycle(step, total_steps, 0.02))
             noise = torch.randn(len(batch), 2, generator=generator)
             elbo, parts = algorithm_1(model, data.images[batch].double(), noise.double())
             sums = [a + b for a, b in zip(sums, parts, strict=True)]
@@ -125,8 +130,8 @@ def test_fit_is_algorithm_1_with_adam_and_a_warmed_up_cosine(make_dataset):
             with torch.no_grad():
                 for p, g, m, v in zip(parameters, gradients, first, second, strict=True):
                     m.mul_(0.9).add_(0.1 * g)
-                    v.mul_(0.999).add_(0.001 * g**2)
-                    p -= rates[-1] * (m / (1 - 0.9**step)) / ((v / (1 - 0.999**step)).sqrt() + 1e-8)
+                    v.mul_(0.95).add_(0.05 * g**2)
+                    p -= rates[-1] * (m / (1 - 0.9**step)) / ((v / (1 - 0.95**step)).sqrt() + 1e-8)
         sums_by_epoch.append([total / 14 for total in sums])
 
     for parameter, expected in zip(run.model.parameters(), parameters, strict=True):
@@ -159,16 +164,23 @@ def test_every_epoch_shows_every_image_once_in_a_new_order(make_dataset, monkeyp
     assert rates == [0.01] * 9
 
 
-def test_the_one_cycle_rises_for_a_tenth_and_falls_to_nothing():
-    share = training._schedule("one-cycle", 200)
-    shares = [share(step) for step in range(200)]
-    assert shares[:20] == pytest.approx([(step + 1) / 20 for step in range(20)])
-    assert max(shares) == 1
-    assert all(later < earlier for earlier, later in pairwise(shares[20:]))
-    assert shares[110] == pytest.approx(0.5)  # halfway down the cosine
-    assert 0 < shares[-1] < 1e-3
-    assert training._schedule("one-cycle", 1)(0) == 1
-    assert {training._schedule("constant", 200)(step) for step in range(200)} == {1}
+def test_the_rate_follows_one_cycle(make_dataset, monkeypatch):
+    rates = []
+
+    def recorded(model, optimiser, x, generator):
+        rates.append(optimiser.param_groups[0]["lr"])
+        return train_step(model, optimiser, x, generator)
+
+    monkeypatch.setattr(training, "train_step", recorded)
+    data = make_dataset(torch.rand(10, 3, generator=seeded(0)))
+    config = TrainConfig("ten", epochs=10, hidden=(), batch_size=1, learning_rate=0.01)
+    run = fit(config, data, heldout=data, progress=False, device="cpu")
+    assert rates == pytest.approx([one_cycle(step, 100, 0.01) for step in range(100)], rel=1e-6)
+    assert [row.learning_rate for row in run.history] == pytest.approx(rates[::10])
+    assert rates.index(max(rates)) == 29
+    assert max(rates) == pytest.approx(0.01)
+    assert all(later > earlier for earlier, later in pairwise(rates[:30]))
+    assert all(later < earlier for earlier, later in pairwise(rates[29:]))
 
 
 def test_history_holds_means_over_the_images_in_nats(make_dataset):
@@ -260,13 +272,15 @@ def test_fit_leaves_the_global_generator_alone_and_is_silent_off_a_terminal(tiny
     assert capsys.readouterr() == ("", "")
 
 
-def test_initial_model_reseeds_no_gpu(monkeypatch, tiny_npz):
+def test_initial_weights_follow_the_seed_and_reseed_no_gpu(monkeypatch, tiny_npz):
     def reseeded(seed):
         raise AssertionError("a caller's GPU generator was reseeded")
 
     monkeypatch.setattr(torch.cuda, "manual_seed_all", reseeded)
     first, again = initial_model(tiny_npz, 16), initial_model(tiny_npz, 16)
     assert torch.equal(first.latent_weight, again.latent_weight)
+    other = initial_model(dataclasses.replace(tiny_npz, seed=2), 16)
+    assert not torch.equal(first.latent_weight, other.latent_weight)
 
 
 @pytest.mark.parametrize("latent_dim", [1, 3, 10])
@@ -371,7 +385,7 @@ def test_every_field_tells_configs_apart():
     changes = {
         "dataset": "synthetic-boots", "latent_dim": 3, "epochs": 1, "seed": 2, "classes": (1,), "limit": 5,
         "hidden": (), "likelihood": "gaussian", "batch_size": 1, "learning_rate": 0.1, "schedule": "constant",
-        "model": "autoencoder", "prior": PRIORS[1], "beta": 2.0,
+        "beta2": 0.9, "model": "autoencoder", "prior": PRIORS[1], "beta": 2.0,
     }  # fmt: skip
     others = [dataclasses.replace(base, **{field: value}) for field, value in changes.items()]
     # A divergence and its weight only go together.
@@ -405,6 +419,8 @@ def test_config_is_frozen():
         ("learning_rate", math.nan),
         ("learning_rate", math.inf),
         ("learning_rate", "fast"),
+        ("beta2", 1.0),
+        ("beta2", -0.1),
         ("schedule", "steps"),
         ("likelihood", "poisson"),
         ("model", "gan"),

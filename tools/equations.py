@@ -130,10 +130,12 @@ def markdown(table: Iterable[Row]) -> str:
     """The table as MyST Markdown, ending in a newline."""
     lines = ["| Equation | Chapter | Function | Tests |", "|---|---|---|---|"]
     for row in table:
-        chapters = _lines(f"{{doc}}`{place.file.stem}`" for place in row.anchors)
-        names = _lines(f"`{place.name}`" for place in row.functions) or "—"
+        chapters = _lines(f"{{doc}}`{place.file.stem} <{place.file.stem}>`" for place in row.anchors)
+        names = _lines(f"`{place.name.removeprefix('vaelib.')}`" for place in row.functions) or "—"
         files = dict.fromkeys(place.file.name for place in row.tests)
-        checks = _lines(f"{file}: " + _names(place for place in row.tests if place.file.name == file) for file in files)
+        checks = _lines(
+            f"`{file}`: " + _names(place for place in row.tests if place.file.name == file) for file in files
+        )
         lines.append(f"| {_link(row)} | {chapters} | {names} | {checks} |")
     return "\n".join(lines) + "\n"
 
@@ -162,7 +164,8 @@ def _link(row: Row) -> str:
 
 
 def _names(places: Iterable[Place]) -> str:
-    return ", ".join(f"`{place.name}`" for place in places)
+    """Tests by their names with spaces, which a narrow column can break."""
+    return "; ".join(place.name.split("::")[-1].removeprefix("test_").replace("_", " ") for place in places)
 
 
 def _lines(items: Iterable[str]) -> str:

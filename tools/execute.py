@@ -1,7 +1,7 @@
 """Execute the chapters whose outputs are not in the cache, two at a time.
 
-jupyter-cache finds outputs by a notebook's code cells. What else the outputs depend on is in the name of the cache's
-folder instead (`tools.inputs.cache_folder`), so a change there finds an empty folder.
+jupyter-cache finds outputs by a notebook's code cells and their metadata. What else the outputs depend on is in the
+name of the cache's folder instead (`tools.inputs.cache_folder`), so a change there finds an empty folder.
 """
 
 import asyncio
@@ -41,25 +41,13 @@ def open_cache(folder: Path) -> JupyterCacheBase:
 
 
 def cached(cache: JupyterCacheBase, path: Path) -> bool:
-    """Whether whole, error-free outputs of a chapter are in the cache.
-
-    An entry torn by a kill counts as missing. An entry whose cells carry other metadata than the chapter's of now
-    (captions, alternative texts, tags) is brought up to date: jupyter-cache would show the old ones.
-    """
-    notebook = nbformat.read(path, 4)
+    """Whether whole, error-free outputs of a chapter are in the cache; an entry torn by a kill counts as missing."""
     try:
-        record = cache.match_cache_notebook(notebook)
+        record = cache.match_cache_notebook(nbformat.read(path, 4))
         entry = cache.get_cache_bundle(record.pk).nb
     except Exception:  # no record, or its notebook is missing or cut short
         return False
-    if find_stop(path.stem, entry):
-        return False
-    metadata = [cell.metadata for cell in notebook.cells if cell.cell_type == "code"]
-    if [cell.metadata for cell in entry.cells] != metadata:
-        for cell, current in zip(entry.cells, metadata, strict=True):
-            cell.metadata = current
-        _store(cache, path, entry, record.data)
-    return True
+    return find_stop(path.stem, entry) is None
 
 
 def _store(cache: JupyterCacheBase, path: Path, notebook: nbformat.NotebookNode, data: dict) -> None:

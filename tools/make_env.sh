@@ -35,6 +35,7 @@ fi
 export UV_PYTHON_DOWNLOADS=never UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-300}
 rm -f .venv/.installed
 "$uv" venv --quiet --allow-existing --python "$(command -v "$python")" .venv
-"$uv" pip sync --quiet --python .venv/bin/python --require-hashes requirements.txt
+# Compiled here once: where Python may not write bytecode, each of the book's many processes would compile it again.
+"$uv" pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes requirements.txt
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --editable .
 echo "$stamp" > .venv/.installed

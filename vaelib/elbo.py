@@ -40,9 +40,7 @@ def elbo(model: VAE, x: Tensor, *, n_samples: int = 1, generator: torch.Generato
     return ElboTerms(log_likelihood, kl, log_likelihood - kl)
 
 
-def log_marginal(
-    model: VAE, x: Tensor, *, n_samples: int = 1000, generator: torch.Generator | None = None
-) -> Tensor:
+def log_marginal(model: VAE, x: Tensor, *, n_samples: int = 1000, generator: torch.Generator | None = None) -> Tensor:
     """Importance-weighted estimate of log p(x) (Burda et al. 2016), with q(z|x) as the proposal.
 
     log (1/S) Σ_s p(x|z_s) p(z_s) / q(z_s|x): with one sample the ELBO, in expectation never above log p(x), and
@@ -56,7 +54,8 @@ def log_marginal(
     for start in range(0, n_samples, piece):
         mu_s = mu.expand(min(piece, n_samples - start), *mu.shape)
         z = reparameterise(mu_s, logvar, generator=generator)
-        log_weight = model.log_likelihood(x, z) + model.prior.log_prob(z) - gaussian_log_likelihood(z, mu, logvar)
+        log_prior = model.prior.log_prob(z)
+        log_weight = model.log_likelihood(x, z) + log_prior - gaussian_log_likelihood(z, mu, logvar)
         total = torch.logaddexp(total, log_weight.logsumexp(0))
     return total - math.log(n_samples)
 

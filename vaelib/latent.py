@@ -12,8 +12,8 @@ from vaelib.models import VAE, LatentModel
 
 def prior_quantiles(n: int, low: float = 0.05, high: float = 0.95) -> Tensor:
     """Φ⁻¹ of n evenly spaced probabilities from low to high (§4.1.2): equal steps of prior mass. Returns (n,)."""
-    if not (0 < low < high < 1 and n >= 1):
-        raise ValueError(f"need n ≥ 1 and 0 < low < high < 1, not n={n}, low={low}, high={high}")
+    if not (0 < low < high < 1 and n >= 2):
+        raise ValueError(f"need n ≥ 2 and 0 < low < high < 1, not n={n}, low={low}, high={high}")
     return torch.special.ndtri(torch.linspace(low, high, n, dtype=torch.float64)).float()
 
 
@@ -60,7 +60,7 @@ def prior_samples(model: VAE, n: int, *, generator: torch.Generator | None = Non
 
 
 def first_of_each_class(labels: Tensor, n: int = 10) -> Tensor:
-    """Indices of the first image of each of the first n classes; of the first n images where there is one class or none."""
+    """Indices of the first image of each of the first n classes, or of the first n images of a single class."""
     classes = labels.unique()[:n]
     if len(classes) < 2:
         return torch.arange(min(n, len(labels)))

@@ -58,13 +58,18 @@ def pca_codes(train: Tensor, test: Tensor, *, n_components: int) -> tuple[Tensor
 
 
 def correlations(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson correlation of every column of a (N, P) with every column of b (N, Q): (P, Q), NaN for a constant column."""
+    """Pearson correlation of each column of a (N, P) with each of b (N, Q): (P, Q), NaN for a constant column."""
     a, b = (v.double() - v.double().mean(0) for v in (a, b))
     return (a.T @ b) / (a.norm(dim=0)[:, None] * b.norm(dim=0))
 
 
 def rotated(z: Tensor, degrees: float) -> Tensor:
-    """Codes z (N, 2) in axes turned by an angle: as good a pair of coordinates under N(0, I), which has no preferred axes."""
+    """Codes z (N, 2) in axes turned by an angle: equally good coordinates under N(0, I), which prefers no axes.
+
+    A single coordinate (N, 1) has no second one to be turned towards and is returned as it is.
+    """
+    if z.shape[1] == 1:
+        return z
     angle = torch.deg2rad(torch.tensor(degrees, dtype=z.dtype))
     c, s = angle.cos(), angle.sin()
     return z @ torch.stack([torch.stack([c, -s]), torch.stack([s, c])])
@@ -85,9 +90,10 @@ def cluster_purity(z: Tensor, labels: Tensor, n_clusters: int) -> float:
 
 
 def hoyer_sparsity(z: Tensor) -> float:
-    """(√K - mean ‖z‖₁/‖z‖₂) / (√K - 1) of codes (N, K) scaled to unit standard deviation (Hoyer 2004; Mathieu et al. 2019).
+    """Hoyer's (√K - mean ‖z‖₁/‖z‖₂) / (√K - 1) of codes z (N, K), K ≥ 2, scaled to unit standard deviation.
 
-    1: one coordinate of each code is not zero; 0: all are equally large; about 0.25 for N(0, I) with K = 20. Needs K ≥ 2.
+    1: one coordinate of each code is not zero. 0: all are equally large. About 0.25: N(0, I) with K = 20. The scaling is
+    Mathieu et al.'s (2019): without it a dimension that is never used would count as sparsity.
     """
     z = z / z.std(0)
     root = math.sqrt(z.shape[1])
@@ -102,9 +108,10 @@ def laplacian_variance(images: Tensor, image_shape: tuple[int, int]) -> Tensor:
 
 
 def two_sample_accuracy(a: Tensor, b: Tensor) -> float:
-    """How often a point's nearest neighbour, itself left out, is of its own sample: 0.5 for equal distributions, 1 for disjoint ones.
+    """How often a point's nearest neighbour, itself left out, is of its own sample.
 
-    a, b (N, D): the leave-one-out 1-nearest-neighbour test of Lopez-Paz and Oquab (2017).
+    0.5: the samples cannot be told apart. 1: they are disjoint. a, b (N, D): the leave-one-out 1-nearest-neighbour test
+    of Lopez-Paz and Oquab (2017).
     """
     if a.shape != b.shape:
         raise ValueError(f"the two samples need one shape, not {tuple(a.shape)} and {tuple(b.shape)}")
@@ -112,3 +119,22 @@ def two_sample_accuracy(a: Tensor, b: Tensor) -> float:
     nearest = torch.cdist(both, both).fill_diagonal_(math.inf).argmin(1)
     own = torch.arange(len(both)) < len(a)
     return (own == own[nearest]).float().mean().item()
+
+
+def one_axis_each(strength: Tensor) -> Tensor:
+    """Larger minus smaller |correlation| with the axes, averaged over factors. strength (..., axes, factors) → (...).
+
+    1 when every factor follows a single axis, 0 when all axes carry it alike; two factors may follow the same axis.
+    """
+    return (strength.amax(-2) - strength.amin(-2)).mean(-1)
+
+
+def different_axes(strength: Tensor) -> Tensor:
+    """The same for two axes and two factors, each factor held against the axis that the other one is given.
+
+    strength (..., 2, 2) → (...), under the better of the two assignments; 1 only when the factors follow one axis each
+    and not the same one. With a single axis (..., 1, 2) there is nothing to assign: 0.
+    """
+    if strength.shape[-2] == 1:
+        return torch.zeros(strength.shape[:-2])
+    return (strength[..., 0, 0] - strength[..., 1, 0] + strength[..., 1, 1] - strength[..., 0, 1]).abs() / 2

@@ -1,6 +1,6 @@
 """Arrays in, matplotlib `Figure` out. No model reaches this module and no figure is shown or saved by it.
 
-Axes: N images, D pixels, K latent. Pictures are clipped to [0, 1]; 0 is black and 1 is white, as in the paper's figures.
+Axes: N images, D pixels, K latent. Pictures are clipped to [0, 1]: 0 is black and 1 white, as in the paper's figures.
 """
 
 from collections.abc import Mapping, Sequence
@@ -107,7 +107,9 @@ def latent_scatter(
 
     z, labels = np.asarray(z), np.asarray(labels)
     classes = np.unique(labels)
-    colours = dict(zip(classes, sns.color_palette("tab10" if len(classes) <= 10 else "husl", len(classes)), strict=True))
+    colours = dict(
+        zip(classes, sns.color_palette("tab10" if len(classes) <= 10 else "husl", len(classes)), strict=True)
+    )
     with plt.rc_context(STYLE):
         figure, ax = _axes(ax, (6.4, 5.4) if len(dims) == 2 else (6.4, 3.6))
         spread = np.random.default_rng(0).uniform(-0.3, 0.3, len(z))
@@ -115,7 +117,9 @@ def latent_scatter(
             at = labels == label
             name = "unlabelled" if label < 0 else class_names[label] if class_names else str(label)
             up = z[at, dims[1]] if len(dims) == 2 else row + spread[at]
-            ax.scatter(z[at, dims[0]], up, s=3, alpha=0.5, linewidths=0, color=colours[label], label=name, rasterized=True)
+            ax.scatter(
+                z[at, dims[0]], up, s=3, alpha=0.5, linewidths=0, color=colours[label], label=name, rasterized=True
+            )
         ax.set_xlabel(f"$z_{{{dims[0] + 1}}}$")
         if len(dims) == 2:
             ax.set_ylabel(f"$z_{{{dims[1] + 1}}}$")
@@ -147,11 +151,20 @@ def scree(panels: Mapping[str, ArrayLike], *, reference: Mapping[str, ArrayLike]
     return _done(figure)
 
 
-def learning_curve(history: Sequence[Sequence[float]], heldout: float | None = None, *, ax: Axes | None = None) -> Figure:
+def learning_curve(
+    history: Sequence[Sequence[float]], heldout: float | None = None, *, ax: Axes | None = None
+) -> Figure:
     """The training ELBO (nats per image) over epochs, from a run's history, and its held-out value as a line."""
     with plt.rc_context(STYLE):
         figure, ax = _axes(ax, (5.5, 3))
-        ax.plot([row.epoch for row in history], [row.elbo for row in history], "o-", color=BLUE, markersize=3, label="training")
+        ax.plot(
+            [row.epoch for row in history],
+            [row.elbo for row in history],
+            "o-",
+            color=BLUE,
+            markersize=3,
+            label="training",
+        )
         if heldout is not None:
             ax.axhline(heldout, color=ORANGE, linestyle="--", label="held-out, after training")
         ax.set(xlabel="epoch", ylabel="ELBO (nats per image)")
@@ -337,4 +350,49 @@ def bound_ladder(
         figure.legend(loc="outside upper center", ncols=4, fontsize="small")
         strip.imshow(tile(images, image_shape, n), cmap="gray", vmin=0, vmax=1, aspect="auto")
         _bare(strip)
+    return _done(figure)
+
+
+def code_panels(
+    codes: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    x: ArrayLike | None = None,
+    density: ArrayLike | None = None,
+    shared: bool = True,
+) -> Figure:
+    """One scatter plot of codes for each name: z (N, 1) or (N, 2), coloured by label (N,). One coordinate: a strip.
+
+    `density` (n, n) over the square x × x is drawn under every panel as contours. `shared` gives all panels one scale.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            1, len(codes), figsize=(3.1 * len(codes), 3.2), squeeze=False, sharex=shared, sharey=shared
+        )
+        for ax, (name, (z, labels)) in zip(axes[0], codes.items(), strict=True):
+            z, labels = np.asarray(z), np.asarray(labels)
+            up = z[:, 1] if z.shape[1] > 1 else np.random.default_rng(0).uniform(-1, 1, len(z))
+            colours = {"c": labels, "cmap": "tab10", "vmin": -0.5, "vmax": 9.5}
+            ax.scatter(z[:, 0], up, s=4, **colours, linewidths=0, alpha=0.6, rasterized=True)
+            if density is not None:
+                height = np.asarray(density).max()
+                ax.contour(x, x, density, [0.05 * height, 0.5 * height], colors=INK, linewidths=0.7)
+            ax.set(title=name, xlabel="first coordinate", ylabel="second coordinate" if z.shape[1] > 1 else "(spread)")
+            if shared and z.shape[1] > 1:
+                ax.set_aspect("equal")
+    return _done(figure)
+
+
+def histograms(
+    samples: Mapping[str, ArrayLike], edges: ArrayLike, *, density: tuple[str, ArrayLike] | None = None, **labels: str
+) -> Figure:
+    """Outlined histograms of samples (N,), as log-scaled densities; `density` names a curve over the edges."""
+    edges = np.asarray(edges)
+    with plt.rc_context(STYLE):
+        figure, ax = plt.subplots(figsize=(6, 3.4))
+        if density:
+            ax.plot(edges, density[1], color=INK, linestyle="--", linewidth=1, label=density[0])
+        for (name, values), colour in zip(samples.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
+            ax.hist(np.asarray(values).ravel(), edges, density=True, histtype="step", color=colour, label=name)
+        ax.set(yscale="log", **labels)
+        ax.legend(fontsize="small")
     return _done(figure)

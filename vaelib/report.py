@@ -46,7 +46,7 @@ class Notice:
 
 
 def provenance(run: TrainedRun) -> Line:
-    """Dataset and its digest, model, K, epochs, seed, recipe and held-out ELBO of a run, in one line."""
+    """Dataset and digest, what is not the plain VAE, K, epochs, seed and the held-out ELBO of a run, in one line."""
     config, heldout = run.config, run.heldout
     kind = {"autoencoder": " · autoencoder", "vae": ""}[config.model]
     if config.prior != "standard-normal":
@@ -57,7 +57,8 @@ def provenance(run: TrainedRun) -> Line:
     result = ("log p(x|z)", heldout.log_likelihood) if heldout.elbo is None else ("ELBO", heldout.elbo)
     part = f", classes {', '.join(map(str, config.classes))}" if config.classes else ""
     return Line(
-        f"{config.dataset}{part} (data {run.data_digest[:8]}){kind} · K = {config.latent_dim} · {config.epochs} epochs · "
+        f"{config.dataset}{part} (data {run.data_digest[:8]}){kind} · K = {config.latent_dim} · "
+        f"{config.epochs} epochs · "
         f"batch {config.batch_size} · seed {config.seed} · held-out {result[0]} {result[1]:.1f} nats per image"
     )
 
@@ -82,13 +83,13 @@ def notice(dataset: str, *, asked: str | None = None, smoke: bool = False) -> No
 
 
 def conclusive(dataset: str, *, smoke: bool) -> bool:
-    """Whether a page may give a verdict on the paper: a full run on data that are not a stand-in."""
-    return not smoke and dataset not in STAND_INS.values()
+    """Whether a page may give a verdict on the paper: a full run on one of the paper's data sets."""
+    return not smoke and dataset in STAND_INS
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """A table of claims, what was measured, and whether each held; without the last column on a page that gives none."""
+    """A table of claims, what was measured and whether each held; the last column only on a page that may give it."""
 
     rows: tuple[tuple[str, str, bool], ...]
     given: bool
@@ -99,7 +100,9 @@ class Verdicts:
     def _repr_html_(self) -> str:
         heads = ["Claim", "Measured here"] + ["Verdict"] * self.given
         body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in (claim, measured, self._word(held))[: len(heads)]) + "</tr>"
+            "<tr>"
+            + "".join(f"<td>{escape(cell)}</td>" for cell in (claim, measured, self._word(held))[: len(heads)])
+            + "</tr>"
             for claim, measured, held in self.rows
         )
         return f"<table><thead><tr>{''.join(f'<th>{h}</th>' for h in heads)}</tr></thead><tbody>{body}</tbody></table>"

@@ -60,7 +60,7 @@ def run_key(config: TrainConfig, data_digest: str, heldout_digest: str) -> str:
 
 @cache
 def code_digest() -> str:
-    """sha256 over the syntax trees of `vaelib.training` and the vaelib modules it imports, comments and docstrings apart.
+    """sha256 over the syntax trees of `vaelib.training` and what it imports of vaelib, comments and docstrings apart.
 
     It changes with a formula and stays with a reworded docstring.
     """

@@ -251,7 +251,7 @@ def pinwheel(
     Parameters
     ----------
     radial, tangential : float
-        Standard deviations along and across an arm, before it is bent. The published script has them under each other's names.
+        Standard deviations along and across an arm, before it is bent; the published script swaps the two names.
 
     Returns
     -------

@@ -147,7 +147,7 @@ class Epoch(NamedTuple):
 class TrainedRun:
     """A trained model and how it came about.
 
-    `heldout` holds mean ElboTerms over held-out images, as floats; for an autoencoder a log-likelihood only, as in `Epoch`.
+    `heldout` holds mean ElboTerms over held-out images, as floats; of an autoencoder the log-likelihood, as in `Epoch`.
     """
 
     model: LatentModel
@@ -254,7 +254,9 @@ def heldout_elbo(model: VAE, images: Tensor, *, n_samples: int = 10, seed: int =
     generator = torch.Generator(images.device).manual_seed(seed)
     totals = torch.zeros(3, dtype=torch.float64, device=images.device)
     for x in images.split(1000):
-        totals += torch.stack([term.double().sum() for term in elbo(model, x, n_samples=n_samples, generator=generator)])
+        totals += torch.stack(
+            [term.double().sum() for term in elbo(model, x, n_samples=n_samples, generator=generator)]
+        )
     return ElboTerms(*(totals / len(images)).tolist())
 
 
