@@ -122,8 +122,12 @@ def rerun(chapter: str, values: dict[str, object], root: Path = ROOT) -> int:
         died = f"The kernel died. {error}"
     try:
         notebook = read_notebook(unfinished)
-        # papermill marks every cell as completed, also the one at which a kernel died: look for outputs instead.
-        stop = find_stop(chapter, notebook, reason=died)
+        # papermill marks every cell as completed, also the one at which a kernel died; but only cells that were
+        # reached have a time at which they began, and the last of those is where it died.
+        reached = [
+            i for i, cell in enumerate(notebook["cells"]) if cell["metadata"].get("papermill", {}).get("start_time")
+        ]
+        stop = find_stop(chapter, notebook, current=max(reached, default=0) if died else None, reason=died)
         if stop:
             print(f"\n{stop}", file=sys.stderr)
             return 1

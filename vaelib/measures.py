@@ -92,8 +92,8 @@ def cluster_purity(z: Tensor, labels: Tensor, n_clusters: int) -> float:
 def hoyer_sparsity(z: Tensor) -> float:
     """Hoyer's (√K - mean ‖z‖₁/‖z‖₂) / (√K - 1) of codes z (N, K), K ≥ 2, scaled to unit standard deviation.
 
-    1: one coordinate of each code is not zero. 0: all are equally large. About 0.25: N(0, I) with K = 20. The scaling is
-    Mathieu et al.'s (2019): without it a dimension that is never used would count as sparsity.
+    1: one coordinate of each code is not zero. 0: all are equally large. About 0.25: N(0, I) with K = 20. The scaling
+    is Mathieu et al.'s (2019): without it a dimension that is never used would count as sparsity.
     """
     z = z / z.std(0)
     root = math.sqrt(z.shape[1])

@@ -1,0 +1,34 @@
+"""Arrays in, matplotlib `Figure` out. No model reaches this package, and no figure is shown or saved by it."""
+
+from vaelib.plotting.charts import (
+    bound_ladder,
+    contours,
+    curves,
+    estimator_variance,
+    learning_curve,
+    panels,
+    reparameterisation,
+)
+from vaelib.plotting.codes import code_panels, factor_maps, histograms, latent_scatter, scree
+from vaelib.plotting.diagrams import vae_diagram
+from vaelib.plotting.images import image_grid, image_rows, manifold, tile
+
+__all__ = [
+    "bound_ladder",
+    "code_panels",
+    "contours",
+    "curves",
+    "estimator_variance",
+    "factor_maps",
+    "histograms",
+    "image_grid",
+    "image_rows",
+    "latent_scatter",
+    "learning_curve",
+    "manifold",
+    "panels",
+    "reparameterisation",
+    "scree",
+    "tile",
+    "vae_diagram",
+]

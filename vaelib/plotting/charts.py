@@ -1,0 +1,142 @@
+"""Curves and other charts of numbers."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from vaelib.plotting.images import tile
+from vaelib.plotting.style import BLUE, GREEN, INK, ORANGE, PURPLE, STYLE, axes_or_new, bare, done
+
+
+def panels(n: int, *, size: tuple[float, float] = (4.2, 3.2)) -> Sequence[Axes]:
+    """n empty axes side by side, each of `size` inches, to be given to the functions here as `ax`."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, n, figsize=(n * size[0], size[1]), squeeze=False)
+    done(figure)
+    return axes[0]
+
+
+def curves(
+    x: ArrayLike | Mapping[str, ArrayLike],
+    ys: Mapping[str, ArrayLike],
+    *,
+    errors: Mapping[str, ArrayLike] | None = None,
+    levels: Mapping[str, float] | None = None,
+    marker: str = "",
+    xscale: str = "linear",
+    ax: Axes | None = None,
+    **labels: str,
+) -> Figure:
+    """Named curves ys over x (N,), or each over an x of its own, with bars of half-length `errors` around the points.
+
+    `levels` are named constants, drawn as dashed lines. `labels` go to `Axes.set`: xlabel, ylabel, title, ylim …
+    """
+    with plt.rc_context(STYLE):
+        figure, ax = axes_or_new(ax, (6, 3.4))
+        for (name, y), colour in zip(ys.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
+            at, error = x[name] if isinstance(x, Mapping) else x, errors[name] if errors else None
+            ax.errorbar(at, y, error, color=colour, marker=marker, markersize=4, capsize=2 if errors else 0, label=name)
+        for (name, level), style in zip((levels or {}).items(), ("--", ":", "-."), strict=False):
+            ax.axhline(level, color=INK, linestyle=style, lw=1, label=name)
+        ax.set(xscale=xscale, **labels)
+        ax.legend(fontsize="small")
+    return done(figure)
+
+
+def contours(x: ArrayLike, y: ArrayLike, values: ArrayLike, levels: Sequence[float], **labels: str) -> Figure:
+    """Contour lines, at `levels`, of values (len(y), len(x)) that are at least 0, with a cross at the smallest one."""
+    values = np.asarray(values)
+    row, col = np.unravel_index(values.argmin(), values.shape)
+    with plt.rc_context(STYLE):
+        figure, ax = plt.subplots(figsize=(5.6, 4))
+        shades = ax.contourf(x, y, values, [0, *levels], cmap="Blues", extend="max")
+        lines = ax.contour(x, y, values, levels, colors=INK, linewidths=0.7)
+        ax.clabel(lines, fontsize="small")
+        ax.plot(np.asarray(x)[col], np.asarray(y)[row], "x", color=ORANGE, markersize=9, mew=2)
+        figure.colorbar(shades, label=labels.pop("clabel", ""))
+        ax.set(**labels)
+    return done(figure)
+
+
+def learning_curve(
+    history: Sequence[Sequence[float]], heldout: float | None = None, *, ax: Axes | None = None
+) -> Figure:
+    """The training ELBO (nats per image) over epochs, from a run's history, and its held-out value as a line."""
+    with plt.rc_context(STYLE):
+        figure, ax = axes_or_new(ax, (5.5, 3))
+        ax.plot(
+            [row.epoch for row in history],
+            [row.elbo for row in history],
+            "o-",
+            color=BLUE,
+            markersize=3,
+            label="training",
+        )
+        if heldout is not None:
+            ax.axhline(heldout, color=ORANGE, linestyle="--", label="held-out, after training")
+        ax.set(xlabel="epoch", ylabel="ELBO (nats per image)")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.legend()
+    return done(figure)
+
+
+def reparameterisation(z: ArrayLike, density: ArrayLike, paths: ArrayLike, sigmas: ArrayLike) -> Figure:
+    """Eq. 19 in two pictures: what it draws, and how each draw moves with σ while its ε stays.
+
+    z (n,) draws; density (m, 2) points (z, q(z)) of the distribution asked for; paths (P, S) the z of P fixed ε at the
+    S values of `sigmas`.
+    """
+    density, paths, sigmas = np.asarray(density), np.asarray(paths), np.asarray(sigmas)
+    with plt.rc_context(STYLE):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3))
+        left.hist(np.asarray(z), bins=60, density=True, color=BLUE, alpha=0.4, label="draws")
+        left.plot(density[:, 0], density[:, 1], color=INK, linewidth=1.2, label="density")
+        left.set(xlabel="$z_1$", ylabel="density", title="what is drawn")
+        left.legend()
+        for path in paths:
+            right.plot(sigmas, path, color=ORANGE, linewidth=1)
+        right.set(xlabel="$\\sigma_1$", ylabel="$z_1$", title="how a draw moves, its $\\epsilon$ held")
+    return done(figure)
+
+
+def estimator_variance(
+    dims: ArrayLike, measured: Mapping[str, ArrayLike], exact: Mapping[str, ArrayLike], *, ax: Axes | None = None
+) -> Figure:
+    """Variance per coordinate of gradient estimators over K, both axes logarithmic: dots measured, lines exact.
+
+    dims (n,); under each estimator's name, measured (n,) and exact (n,).
+    """
+    with plt.rc_context(STYLE):
+        figure, ax = axes_or_new(ax, (6, 3.8))
+        for colour, marker, name in zip((ORANGE, GREEN, BLUE), "s^o", measured, strict=False):
+            ax.plot(dims, exact[name], color=colour, linewidth=1)
+            ax.plot(dims, measured[name], marker, color=colour, markersize=5, label=name)
+        ax.set(xscale="log", yscale="log", xlabel="latent dimensions K", ylabel="variance per coordinate")
+        ax.set_xticks(dims, [str(k) for k in dims])
+        ax.minorticks_off()
+        ax.legend()
+    return done(figure)
+
+
+def bound_ladder(
+    images: ArrayLike, image_shape: tuple[int, int], estimates: Mapping[str, ArrayLike], top: ArrayLike, name: str
+) -> Figure:
+    """Estimates (N,) of log p(x), in nats below `top` (N,), each over the picture it belongs to; `name` is top's."""
+    top = np.asarray(top)
+    n = len(top)
+    with plt.rc_context(STYLE):
+        figure, (ax, strip) = plt.subplots(
+            2, 1, figsize=(7.5, 3.9), height_ratios=(5, 7.5 / n / 0.9 * image_shape[0] / image_shape[1])
+        )
+        ax.axhline(0, color=INK, lw=1, label=name)
+        for (label, values), colour in zip(estimates.items(), (ORANGE, PURPLE, BLUE), strict=False):
+            ax.plot(range(n), np.asarray(values) - top, "o", color=colour, markersize=5, label=label)
+        ax.set(xlim=(-0.5, n - 0.5), xticks=[], ylabel="difference (nats)")
+        figure.legend(loc="outside upper center", ncols=4, fontsize="small")
+        strip.imshow(tile(images, image_shape, n), cmap="gray", vmin=0, vmax=1, aspect="auto")
+        bare(strip)
+    return done(figure)

@@ -1,0 +1,139 @@
+"""Figures of codes and of latent dimensions. Axes: N images, K latent."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from vaelib.plotting.style import BLUE, GREEN, INK, ORANGE, PURPLE, STYLE, axes_or_new, done
+
+
+def latent_scatter(
+    z: ArrayLike,
+    labels: ArrayLike,
+    *,
+    class_names: Sequence[str] | None = None,
+    dims: Sequence[int] = (0, 1),
+    ax: Axes | None = None,
+) -> Figure:
+    """Codes z (N, K) along one or two dimensions, coloured by label (N,); -1 is an image without a label.
+
+    With one dimension each class is a row of its own, so that overlaps can be seen.
+    """
+    import seaborn as sns  # brings pandas and scipy with it: seconds that other figures need not wait for
+
+    z, labels = np.asarray(z), np.asarray(labels)
+    classes = np.unique(labels)
+    colours = dict(
+        zip(classes, sns.color_palette("tab10" if len(classes) <= 10 else "husl", len(classes)), strict=True)
+    )
+    with plt.rc_context(STYLE):
+        figure, ax = axes_or_new(ax, (6.4, 5.4) if len(dims) == 2 else (6.4, 3.6))
+        spread = np.random.default_rng(0).uniform(-0.3, 0.3, len(z))
+        for row, label in enumerate(classes):
+            at = labels == label
+            name = "unlabelled" if label < 0 else class_names[label] if class_names else str(label)
+            up = z[at, dims[1]] if len(dims) == 2 else row + spread[at]
+            ax.scatter(
+                z[at, dims[0]], up, s=3, alpha=0.5, linewidths=0, color=colours[label], label=name, rasterized=True
+            )
+        ax.set_xlabel(f"$z_{{{dims[0] + 1}}}$")
+        if len(dims) == 2:
+            ax.set_ylabel(f"$z_{{{dims[1] + 1}}}$")
+            ax.set_aspect("equal", adjustable="datalim")
+            figure.legend(loc="outside right center", markerscale=4)
+        else:
+            names = [t.get_label() for t in ax.collections]
+            ax.set_yticks(range(len(names)), names)
+    return done(figure)
+
+
+def code_panels(
+    codes: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    x: ArrayLike | None = None,
+    density: ArrayLike | None = None,
+    shared: bool = True,
+) -> Figure:
+    """One scatter plot of codes for each name: z (N, 1) or (N, 2), coloured by label (N,). One coordinate: a strip.
+
+    `density` (n, n) over the square x × x is drawn under every panel as contours. `shared` gives all panels one scale.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            1, len(codes), figsize=(3.1 * len(codes), 3.2), squeeze=False, sharex=shared, sharey=shared
+        )
+        for ax, (name, (z, labels)) in zip(axes[0], codes.items(), strict=True):
+            z, labels = np.asarray(z), np.asarray(labels)
+            up = z[:, 1] if z.shape[1] > 1 else np.random.default_rng(0).uniform(-1, 1, len(z))
+            colours = {"c": labels, "cmap": "tab10", "vmin": -0.5, "vmax": 9.5}
+            ax.scatter(z[:, 0], up, s=4, **colours, linewidths=0, alpha=0.6, rasterized=True)
+            if density is not None:
+                height = np.asarray(density).max()
+                ax.contour(x, x, density, [0.05 * height, 0.5 * height], colors=INK, linewidths=0.7)
+            ax.set(title=name, xlabel="first coordinate", ylabel="second coordinate" if z.shape[1] > 1 else "(spread)")
+            if shared and z.shape[1] > 1:
+                ax.set_aspect("equal")
+    return done(figure)
+
+
+def histograms(
+    samples: Mapping[str, ArrayLike], edges: ArrayLike, *, density: tuple[str, ArrayLike] | None = None, **labels: str
+) -> Figure:
+    """Outlined histograms of samples (N,), as log-scaled densities; `density` names a curve over the edges."""
+    edges = np.asarray(edges)
+    with plt.rc_context(STYLE):
+        figure, ax = plt.subplots(figsize=(6, 3.4))
+        if density:
+            ax.plot(edges, density[1], color=INK, linestyle="--", linewidth=1, label=density[0])
+        for (name, values), colour in zip(samples.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
+            ax.hist(np.asarray(values).ravel(), edges, density=True, histtype="step", color=colour, label=name)
+        ax.set(yscale="log", **labels)
+        ax.legend(fontsize="small")
+    return done(figure)
+
+
+def scree(panels: Mapping[str, ArrayLike], *, reference: Mapping[str, ArrayLike] | None = None) -> Figure:
+    """One panel per measure of the latent dimensions, values (K,) in decreasing order.
+
+    `reference` may hold, under the same name, the values of an untrained network: drawn as open circles.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(panels), figsize=(3 * len(panels), 2.9), squeeze=False)
+        for ax, (name, values) in zip(axes[0], panels.items(), strict=True):
+            ordered = np.sort(np.asarray(values))[::-1]
+            rank = np.arange(1, len(ordered) + 1)
+            ax.plot(rank, ordered, "o-", color=BLUE, markersize=4, label="trained")
+            if reference and name in reference:
+                null = np.sort(np.asarray(reference[name]))[::-1]
+                ax.plot(rank, null, "o", color=ORANGE, markersize=4, fillstyle="none", label="before training")
+                ax.legend()
+            ax.set(title=name, xlabel="rank of the dimension", ylim=(0, None))
+            ax.xaxis.get_major_locator().set_params(integer=True)
+    return done(figure)
+
+
+def factor_maps(maps: Mapping[str, ArrayLike], values: ArrayLike, dims: Sequence[int], *, unit: str) -> Figure:
+    """One panel per factor: its value at each point of `latent.latent_grid(K, values, dims)`, in the grid's order.
+
+    One dimension in `dims`: curves (n,) in one panel. Two: maps (n·n,) in colour, axes as in `manifold`.
+    """
+    values = np.asarray(values, dtype=float)
+    with plt.rc_context(STYLE):
+        if len(dims) == 1:
+            figure, ax = plt.subplots(figsize=(5.5, 3))
+            for (name, curve), colour in zip(maps.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
+                ax.plot(values, np.asarray(curve), "o-", markersize=3, color=colour, label=name)
+            ax.set(xlabel=f"$z_{{{dims[0] + 1}}}$", ylabel=unit)
+            ax.legend()
+            return done(figure)
+        figure, axes = plt.subplots(1, len(maps), figsize=(3.9 * len(maps), 3.3), squeeze=False)
+        for ax, (name, flat) in zip(axes[0], maps.items(), strict=True):
+            grid = np.asarray(flat, dtype=float).reshape(len(values), len(values))[::-1]
+            mesh = ax.pcolormesh(values, values, grid, cmap="viridis", shading="nearest")
+            ax.set(title=name, xlabel=f"$z_{{{dims[0] + 1}}}$", ylabel=f"$z_{{{dims[1] + 1}}}$", aspect="equal")
+            figure.colorbar(mesh, ax=ax, label=unit, shrink=0.85)
+    return done(figure)
