@@ -40,6 +40,7 @@ def elbo(model: VAE, x: Tensor, *, n_samples: int = 1, generator: torch.Generato
     return ElboTerms(log_likelihood, kl, log_likelihood - kl)
 
 
+@torch.no_grad()
 def log_marginal(model: VAE, x: Tensor, *, n_samples: int = 1000, generator: torch.Generator | None = None) -> Tensor:
     """Importance-weighted estimate of log p(x) (Burda et al. 2016), with q(z|x) as the proposal.
 
