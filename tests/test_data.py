@@ -622,3 +622,14 @@ print(sorted({{"torchvision", "sklearn", "scipy", "seaborn"}} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_linked_data_folder_is_never_written(tmp_path, monkeypatch):
+    source = tmp_path / "source"
+    source.mkdir()
+    (tmp_path / "data").symlink_to(source)
+    monkeypatch.setattr("vaelib.official.project_root", lambda: tmp_path)
+    monkeypatch.delenv("VAELIB_DATA", raising=False)
+    with pytest.raises(DataUnavailableError, match="which is only read; remove the link"):
+        load_dataset("MNIST")
+    assert not list(source.iterdir())

@@ -5,6 +5,7 @@ name of the cache's folder instead (`tools.inputs.cache_folder`), so a change th
 """
 
 import asyncio
+import os
 import shutil
 import sys
 import time
@@ -21,6 +22,8 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from tools.chapters import Stop, find_stop
 
 AT_ONCE = 2  # chapters executed at the same time: one for each core of the smallest machine the book is made for
+# Two kernels that each use every core wait at each other's barriers and take many times as long.
+THREADS = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // AT_ONCE))}
 KEPT = 3  # cache folders kept, so that going back to the last version of the package costs nothing
 
 
@@ -100,7 +103,7 @@ async def execute(path: Path) -> tuple[nbformat.NotebookNode, Stop | None]:
         on_cell_start=lambda cell, cell_index: running.append(cell_index),
     )
     try:
-        await client.async_execute()
+        await client.async_execute(env=THREADS | os.environ)
     except CellExecutionError:
         return notebook, find_stop(path.stem, notebook)
     except DeadKernelError as error:

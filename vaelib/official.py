@@ -139,6 +139,8 @@ def download(name: str) -> None:
 
     official = getattr(datasets, name)
     folder = project_root() / "data"
+    if folder.is_symlink():  # made by `make`: it leads to somebody's source folder, which is only read
+        raise PermissionError(f"{folder} is a link to {folder.resolve()}, which is only read; remove the link")
     folder.mkdir(exist_ok=True)
     print(f"Downloading {name} into {folder / name / 'raw'}", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch, _socket_timeout(NETWORK_TIMEOUT):
