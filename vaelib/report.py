@@ -73,10 +73,14 @@ def notice(dataset: str, *, asked: str | None = None, smoke: bool = False) -> No
     if stood_for:
         texts.append(
             f"{stood_for} could not be found or downloaded, so this page was made from {dataset!r} instead. "
-            f"Nothing on it says anything about the paper's claims."
+            f"Its figures and numbers say nothing about the paper's claims; the text, with any verdict in it, "
+            f"describes the run on {stood_for}."
         )
     elif dataset in STAND_INS.values():
-        texts.append(f"This page was made from {dataset!r}, not from the paper's data; no verdict is given.")
+        texts.append(
+            f"This page was made from {dataset!r}, not from the paper's data: no verdict is given, and the text "
+            f"describes another run."
+        )
     if smoke:
         texts.append("This is a smoke run: few images and few epochs, to show that the page runs. No verdict is given.")
     return Notice("Not the paper's experiment", " ".join(texts)) if texts else Notice()
