@@ -347,7 +347,7 @@ def test_stripping_keeps_marked_outputs_only(book):
     assert notebooks.main(["--check", str(path)]) == 0
     cells = read_notebook(path)["cells"]
     assert [len(cell.get("outputs", [])) for cell in cells] == [0, 1, 1, 0]
-    assert all(cell["execution_count"] is None for cell in cells[1:])
+    assert [cell["execution_count"] for cell in cells[1:]] == [1 if cell["outputs"] else None for cell in cells[1:]]
     assert cells[1]["outputs"][0]["execution_count"] is None
     assert cells[3]["metadata"] == {}
 
