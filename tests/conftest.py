@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 import vaelib
-from vaelib import official
+from vaelib import official, runs
+from vaelib.training import fit
 
 
 def pytest_configure(config):
@@ -33,6 +34,19 @@ def own_folders(tmp_path, monkeypatch):
     (tmp_path / "no-data").mkdir()
     monkeypatch.setenv("VAELIB_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("VAELIB_DATA", str(tmp_path / "no-data"))
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """The configs that were really trained, one entry a training."""
+    calls = []
+
+    def counted(config, *args, **kwargs):
+        calls.append(config)
+        return fit(config, *args, **kwargs)
+
+    monkeypatch.setattr(runs, "fit", counted)
+    return calls
 
 
 @pytest.fixture

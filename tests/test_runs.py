@@ -20,19 +20,6 @@ from vaelib.runs import code_digest, get_or_train
 from vaelib.training import TrainConfig, fit
 
 
-@pytest.fixture
-def trainings(monkeypatch):
-    """The configs that were really trained, one entry a training."""
-    calls = []
-
-    def counted(config, *args, **kwargs):
-        calls.append(config)
-        return fit(config, *args, **kwargs)
-
-    monkeypatch.setattr(runs, "fit", counted)
-    return calls
-
-
 def stored_runs():
     return [path for path in runs.store().iterdir() if path.is_dir()]
 
