@@ -12,7 +12,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env data book train rerun test verify numbers lint format lab equations mutants lock clean
+.PHONY: help env data book train rerun test verify numbers lint format lab equations mutants bench lock clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -65,7 +65,11 @@ equations: env ## write the book's table of equations anew
 mutants: env ## break every equation on purpose; tests and chapters must notice
 	@$(PY) -m tools.mutants
 
-lock: env ## compile requirements.txt anew from pyproject.toml
+bench: data ## race the plain way, pythae and ours; growth; the book's stages: about 40 minutes
+	@tools/make_env.sh _build/pythae benchmarks/pythae.txt
+	@$(PY) -m benchmarks $(PARTS)
+
+lock: env ## compile requirements.txt and benchmarks/pythae.txt anew
 	@tools/lock.sh
 
 clean: ## remove what was built; trained runs, reruns, data and .venv stay

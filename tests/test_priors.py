@@ -10,6 +10,7 @@ from scipy import integrate, stats
 from torch.distributions import Normal, kl_divergence
 
 import vaelib
+from vaelib.config import TrainConfig
 from vaelib.densities import reparameterise
 from vaelib.elbo import elbo, log_marginal
 from vaelib.measures import cluster_purity, hoyer_sparsity, laplacian_variance, two_sample_accuracy
@@ -29,7 +30,7 @@ from vaelib.priors import (
 from vaelib.report import provenance
 from vaelib.runs import get_or_train
 from vaelib.synthetic import pinwheel
-from vaelib.training import TrainConfig, fit, initial_model, train_step
+from vaelib.training import fit, initial_model, train_step
 
 
 def seeded(seed):

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Make .venv and install the lock into it; does nothing where that was done for this lock and this pyproject.toml.
+# tools/make_env.sh FOLDER LOCK makes another environment, without this project in it.
 # PYTHON names another interpreter than python3. uv comes from the PATH or, where it is not there, from pip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 fail() { echo "make: $*" >&2; exit 1; }
 
-stamp=$(cat requirements.txt pyproject.toml tools/make_env.sh | cksum)
-if [ -x .venv/bin/python ] && [ "$(cat .venv/.installed 2>/dev/null)" = "$stamp" ]; then exit 0; fi
+venv=${1:-.venv} lock=${2:-requirements.txt}
+stamp=$(cat "$lock" pyproject.toml tools/make_env.sh | cksum)
+if [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.installed" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 
 python=${PYTHON:-python3}
 command -v "$python" >/dev/null || fail "$python is not on the PATH; install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3.12 ..."
@@ -33,9 +35,9 @@ if uv --version >/dev/null 2>&1; then uv=uv; else
 fi
 
 export UV_PYTHON_DOWNLOADS=never UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-300}
-rm -f .venv/.installed
-"$uv" venv --quiet --allow-existing --python "$(command -v "$python")" .venv
+rm -f "$venv/.installed"
+"$uv" venv --quiet --allow-existing --python "$(command -v "$python")" "$venv"
 # Compiled here once: where Python may not write bytecode, each of the book's many processes would compile it again.
-"$uv" pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes requirements.txt
-"$uv" pip install --quiet --python .venv/bin/python --no-deps --editable .
-echo "$stamp" > .venv/.installed
+"$uv" pip sync --quiet --compile-bytecode --python "$venv/bin/python" --require-hashes "$lock"
+if [ "$venv" = .venv ]; then "$uv" pip install --quiet --python .venv/bin/python --no-deps --editable .; fi
+echo "$stamp" > "$venv/.installed"

@@ -22,15 +22,22 @@ class ElboTerms(NamedTuple):
     elbo: Tensor
 
 
-def elbo(model: VAE, x: Tensor, *, n_samples: int = 1, generator: torch.Generator | None = None) -> ElboTerms:
+def elbo(
+    model: VAE,
+    x: Tensor,
+    *,
+    n_samples: int = 1,
+    generator: torch.Generator | None = None,
+    code: tuple[Tensor, Tensor] | None = None,
+) -> ElboTerms:
     """L(θ, φ, x) = E_q[log p(x|z)] - D_KL[q(z|x) ‖ p(z)], eq. 13, for each x.
 
     The expectation is an average over `n_samples` draws of z (eq. 14, one draw in training). The KL is exact (eq. 18)
     where the prior is the standard normal, and estimated from the same draws where it is another.
-    x (B, D). Returns terms of shape (B,).
+    x (B, D); `code` is model.encode(x), from a caller who has it already. Returns terms of shape (B,).
     """
     _check(model, x, n_samples)
-    mu, logvar = model.encode(x)
+    mu, logvar = model.encode(x) if code is None else code
     z = reparameterise(mu.expand(n_samples, *mu.shape), logvar, generator=generator)
     log_likelihood = model.log_likelihood(x, z).mean(0)
     if isinstance(model.prior, StandardNormal):

@@ -38,10 +38,11 @@ def regularised_step(
     The divergence, named as in `priors.DIVERGENCES`, is between the codes of the whole batch and the prior.
     x (B, D). Returns what `training.train_step` does: the ELBO and its parts, whatever the weights were.
     """
-    terms = elbo(model, x, generator=generator)
+    code = model.encode(x)
+    terms = elbo(model, x, generator=generator, code=code)
     loss = (beta * terms.kl - terms.log_likelihood).mean()
     if divergence is not None:
-        loss = loss + weight * DIVERGENCES[divergence](model.prior, *model.encode(x), generator=generator)
+        loss = loss + weight * DIVERGENCES[divergence](model.prior, *code, generator=generator)
     _descend(optimiser, loss)
     return torch.stack([term.detach().sum() for term in terms])
 

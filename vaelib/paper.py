@@ -10,7 +10,7 @@
 
 import dataclasses
 
-from vaelib.training import TrainConfig
+from vaelib.config import TrainConfig
 
 ANKLE_BOOTS = (9,)
 
@@ -47,9 +47,3 @@ def experiment(
     if dataset is not None and dataset != config.dataset:
         changes["classes"] = None
     return dataclasses.replace(config, **changes | (SMOKE if smoke else {}))
-
-
-def author_recipe(config: TrainConfig, *, epochs: int = 30) -> TrainConfig:
-    """The same experiment with the settings of the author's script: Adam at 1e-3, batches of 128, no schedule."""
-    plain = {"batch_size": 128, "learning_rate": 1e-3, "beta2": 0.999, "schedule": "constant"}
-    return dataclasses.replace(config, epochs=epochs, **plain)

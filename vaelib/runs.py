@@ -19,9 +19,10 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
+from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset, project_root
 from vaelib.elbo import ElboTerms
-from vaelib.training import Epoch, TrainConfig, TrainedRun, fit, initial_model
+from vaelib.training import Epoch, TrainedRun, fit, initial_model
 
 FILES = ("weights.safetensors", "config.json", "history.json")
 

@@ -3,10 +3,7 @@
 Axes: N images, B batch, D pixels, K latent.
 """
 
-import dataclasses
-import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,115 +15,15 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from tqdm import tqdm
 
-from vaelib.data import ImageDataset, load_dataset
+from vaelib.config import TrainConfig
+from vaelib.data import ImageDataset
 from vaelib.elbo import ElboTerms, elbo
-from vaelib.models import LIKELIHOODS, VAE, Autoencoder, LatentModel
+from vaelib.models import VAE, Autoencoder, LatentModel
 from vaelib.objectives import reconstruction_step, regularised_step
-from vaelib.priors import DIVERGENCES, PRIORS
 
-SCHEDULES = ("one-cycle", "constant")
-MODELS = ("vae", "autoencoder")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything that decides the weights of a trained model, apart from the data's content and the code.
-
-    Parameters
-    ----------
-    dataset : a name or an .npz path, as in `load_dataset`.
-    latent_dim : K ≥ 1.
-    epochs : passes over the training images, ≥ 1.
-    seed : of the initial weights, the order of the images and the noise ε.
-    classes, limit : the part of the data used, as in `load_dataset`.
-    hidden, likelihood : as in `VAE`.
-    batch_size : M of eq. 14.
-    learning_rate, beta2 : Adam's step (with "one-cycle" the peak) and the decay of its second moments.
-    schedule : "one-cycle" (Smith and Topin 2019: cosine warm-up over three tenths, then down to zero) or "constant".
-    model : "vae" or "autoencoder" (§2.6.1), which maximises log p(x|z) at its one code and takes none of what follows.
-    prior : p(z), a name of `priors.PRIORS` (§2.6.2).
-    beta, divergence, divergence_weight : the objective of Mathieu et al. (2019), as in `objectives.regularised_step`.
-    """
-
-    dataset: str
-    latent_dim: int = 2
-    epochs: int = 15
-    seed: int = 1
-    classes: tuple[int, ...] | None = None
-    limit: int | None = None
-    hidden: tuple[int, ...] = (400, 256, 128)
-    likelihood: str = "bernoulli"
-    batch_size: int = 256
-    learning_rate: float = 5e-3
-    beta2: float = 0.99
-    schedule: str = "one-cycle"
-    model: str = "vae"
-    prior: str = "standard-normal"
-    beta: float = 1.0
-    divergence: str | None = None
-    divergence_weight: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("latent_dim", "epochs", "batch_size"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be an integer of at least 1, not {value!r}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed must be a non-negative integer, not {self.seed!r}")
-        if not (isinstance(self.beta2, float) and 0 <= self.beta2 < 1):
-            raise ValueError(f"beta2 must be a number in [0, 1), not {self.beta2!r}")
-        rate = self.learning_rate
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
-            raise ValueError(f"learning_rate must be a positive number, not {rate!r}")
-        for name, known in (
-            ("schedule", SCHEDULES),
-            ("likelihood", LIKELIHOODS),
-            ("model", MODELS),
-            ("prior", PRIORS),
-            ("divergence", (None, *DIVERGENCES)),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {known}, not {getattr(self, name)!r}")
-        for name in ("hidden", "classes"):
-            value = getattr(self, name)
-            if not isinstance(value, list | tuple) and not (name == "classes" and value is None):
-                raise ValueError(f"{name} must be a tuple of integers, not {value!r}")
-        if not all(isinstance(width, int) and width >= 1 for width in self.hidden):
-            raise ValueError(f"hidden must hold integers of at least 1, not {self.hidden!r}")
-        for name in ("beta", "divergence_weight"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be a number of at least 0, not {value!r}")
-        if (self.divergence is None) != (self.divergence_weight == 0):
-            raise ValueError(
-                f"a divergence goes with a weight above 0, and no divergence with a weight of 0, "
-                f"not {self.divergence!r} with {self.divergence_weight!r}"
-            )
-        if self.model == "autoencoder" and not (self.prior == PRIORS[0] and self.follows_elbo):
-            raise ValueError("an autoencoder has no prior: leave prior, beta and divergence out")
-        # Lists (from JSON or a notebook) and tuples must mean, and hash to, the same configuration; so must a path and
-        # its text, and 1 and 1.0.
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        object.__setattr__(self, "classes", None if self.classes is None else tuple(self.classes))
-        object.__setattr__(self, "dataset", os.fspath(self.dataset))
-        for name in ("learning_rate", "beta", "divergence_weight"):
-            object.__setattr__(self, name, float(getattr(self, name)))
-
-    @property
-    def follows_elbo(self) -> bool:
-        """Whether the objective is the plain ELBO, with nothing weighted or added."""
-        return self.beta == 1 and self.divergence is None
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    def load(self, split: str) -> ImageDataset:
-        """The part of the data set that this config trains on ("train") or is measured on ("test")."""
-        return load_dataset(self.dataset, split, classes=self.classes, limit=self.limit)
-
-    @classmethod
-    def from_json(cls, text: str) -> "TrainConfig":
-        return cls(**json.loads(text))
+# Adam's moments of weights that nothing moves any more shrink into denormal numbers, which slow processors down: by the
+# sixth epoch an epoch takes twice as long. Threads take the setting over when they start, so it is made here, early.
+torch.set_flush_denormal(True)
 
 
 class Epoch(NamedTuple):

@@ -1,0 +1,76 @@
+"""Everything that `make bench` measures, into benchmarks/results.
+
+python -m benchmarks [race] [growth] [book]      (all three where none is named)
+"""
+
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks import report
+from benchmarks.book import waits
+from benchmarks.growth import growth
+from benchmarks.race import race
+from vaelib.data import load_dataset
+
+RESULTS = Path(__file__).parent / "results"
+SEEDS = (1, 2, 3)
+PARTS = ("race", "growth", "book")
+
+
+def main(asked: list[str]) -> int:
+    """Measure the parts asked for, write their numbers and draw their pictures; returns the exit status."""
+    if unknown := set(asked) - set(PARTS):
+        print(f"bench: there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    RESULTS.mkdir(exist_ok=True)
+    for part in asked or PARTS:
+        print(f"{part} ...", flush=True)
+        measured = {"machine": machine()} | MEASURE[part]()
+        (RESULTS / f"{part}.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    report.write(RESULTS)
+    print(f"The report: {RESULTS / 'README.md'}")
+    return 0
+
+
+def machine() -> dict[str, str | int]:
+    """What the numbers hold for."""
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        model = names[0].partition(": ")[2] if names else model
+    return {
+        "processor": model,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def measure_race() -> dict:
+    results, bounds = race(SEEDS)
+    return {"results": [result._asdict() for result in results], "bound_epochs": bounds}
+
+
+def measure_growth() -> dict:
+    costs = []
+    for cost in growth(load_dataset("MNIST")):
+        print(f"  {cost.axis} {cost.value:g}: {cost.seconds:.2f} s", flush=True)
+        costs.append(cost._asdict())
+    return {"costs": costs}
+
+
+def measure_book() -> dict:
+    return {"waits": [wait._asdict() for wait in waits()]}
+
+
+MEASURE = {"race": measure_race, "growth": measure_growth, "book": measure_book}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,108 @@
+"""The race: three ways to train the paper's MNIST model (K = 2), each in a process of its own, and the limit."""
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchmarks.bound import bound_epoch
+from tools.chapters import ROOT
+from vaelib.data import load_dataset
+from vaelib.models import VAE
+from vaelib.official import find_split
+from vaelib.paper import EXPERIMENTS
+from vaelib.training import heldout_elbo
+
+PEERS = Path(__file__).parent / "peers"
+PYTHAE = ROOT / "_build" / "pythae" / "bin" / "python"
+AUTHOR_EPOCHS = 30
+
+
+class Result(NamedTuple):
+    """One training: seconds from the start of the process, nats per held-out image."""
+
+    peer: str
+    seed: int
+    begun: float
+    epochs: list[float]
+    trained: float
+    peak_mib: float
+    heldout_loss: float
+
+
+def race(seeds: Iterable[int]) -> tuple[list[Result], list[float]]:
+    """Every peer once for each seed, in turns, so that a noisy minute meets all of them.
+
+    Returns the trainings, and the seconds of an epoch at the limit, measured once a turn.
+    """
+    ours = EXPERIMENTS["mnist"]
+    runners = {"plain": sys.executable, "pythae": PYTHAE, "ours": sys.executable}
+    images = load_dataset("MNIST", "test").images
+    n_train = len(load_dataset("MNIST", "train").images)
+    results, bounds = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        data = unzipped(Path(folder))
+        for seed in seeds:
+            for peer, python in runners.items():
+                epochs = ours.epochs if peer == "ours" else AUTHOR_EPOCHS
+                results.append(train(peer, python, seed, epochs, data, images))
+                print(f"  {summary(results[-1])}", flush=True)
+            bounds.append(bound_epoch(ours, n_train, images.shape[1]))
+            print(f"  the products of an epoch alone: {bounds[-1]:.2f} s", flush=True)
+    return results, bounds
+
+
+def train(peer: str, python: Path | str, seed: int, epochs: int, data: Path, heldout: Tensor) -> Result:
+    """Run one peer to its end and measure what it trained on `heldout` (N, D), the same way for every peer."""
+    script = PEERS / ("pythae_way.py" if peer == "pythae" else f"{peer}.py")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [python, script, "--seed", str(seed), "--epochs", str(epochs), "--out", folder]
+        environment = os.environ | {"RACE_DATA": str(data), "RACE_STARTED": repr(time.time())}
+        subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        times = json.loads((Path(folder) / "times.json").read_text())
+        model = VAE(latent_dim=2)
+        model.load_state_dict(as_ours(torch.load(Path(folder) / "weights.pt")))
+    return Result(peer, seed, **times, heldout_loss=-heldout_elbo(model, heldout).elbo)
+
+
+def as_ours(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of any peer under the names of `vaelib.VAE`, which has both heads in one layer."""
+    if "encoder.6.weight" in weights:
+        return weights
+    named = {
+        name.replace(".layers", "").replace("encoder.mu", "mu").replace("encoder.logvar", "logvar"): value
+        for name, value in weights.items()
+    }
+    for kind in ("weight", "bias"):
+        named[f"encoder.6.{kind}"] = torch.cat([named.pop(f"mu.{kind}"), named.pop(f"logvar.{kind}")])
+    return named
+
+
+def unzipped(folder: Path) -> Path:
+    """A copy of MNIST that torchvision reads, which takes the files as they are found when they are unzipped."""
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for split in ("train", "test"):
+        for file in find_split("MNIST", split):
+            opener = gzip.open if file.suffix == ".gz" else open
+            with opener(file, "rb") as packed, open(raw / file.name.removesuffix(".gz"), "wb") as plain:
+                shutil.copyfileobj(packed, plain)
+    return folder
+
+
+def summary(result: Result) -> str:
+    epoch = sorted(result.epochs)[len(result.epochs) // 2]
+    return (
+        f"{result.peer}, seed {result.seed}: {len(result.epochs)} epochs of {epoch:.2f} s, {result.trained:.1f} s in "
+        f"all, {result.heldout_loss:.2f} nats per held-out image"
+    )

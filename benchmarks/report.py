@@ -1,0 +1,103 @@
+"""From the numbers in benchmarks/results to its tables and pictures."""
+
+import json
+import statistics
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from benchmarks.growth import Cost, slope
+from vaelib.plotting import curves, panels
+
+N_TRAIN = 60_000
+AXIS_LABELS = {"images": "images", "latent_dim": "K", "width": "width (1 = the paper's)", "batch_size": "batch"}
+
+
+def write(results: Path) -> None:
+    """Draw and tabulate every part that was measured. Each part says on which machine."""
+    sections = []
+    for part, tell in (("race", tell_race), ("growth", tell_growth), ("book", tell_book)):
+        file = results / f"{part}.json"
+        if file.exists():
+            measured = json.loads(file.read_text(encoding="utf-8"))
+            text, figure = tell(measured)
+            if figure is not None:
+                figure.savefig(results / f"{part}.png", dpi=110)
+                text += f"\n![{part}]({part}.png)\n"
+            where = ", ".join(f"{name} {value}" for name, value in measured["machine"].items())
+            sections.append(f"{text}\nMeasured on: {where}.\n")
+    head = (
+        "# Measured\n\nWritten by `make bench`; the numbers are in the `.json` files. What they mean: `../README.md`.\n"
+    )
+    (results / "README.md").write_text("\n".join([head, *sections]), encoding="utf-8")
+
+
+def tell_race(measured: dict) -> tuple[str, Figure]:
+    """The peers side by side: medians over seeds, with the smallest and largest."""
+    by_peer: dict[str, list[dict]] = {}
+    for result in measured["results"]:
+        by_peer.setdefault(result["peer"], []).append(result)
+    limit = statistics.median(measured["bound_epochs"])
+    epochs = {peer: [statistics.median(run["epochs"]) for run in runs] for peer, runs in by_peer.items()}
+    rates = {peer: N_TRAIN / statistics.median(seconds) for peer, seconds in epochs.items()}
+    totals = {peer: statistics.median(run["trained"] for run in runs) for peer, runs in by_peer.items()}
+    rows = {
+        "epochs": lambda peer: str(len(by_peer[peer][0]["epochs"])),
+        "seconds of an epoch": lambda peer: spread(epochs[peer]),
+        "images per second": lambda peer: f"{rates[peer]:,.0f}",
+        "of ours, one in": lambda peer: f"{rates['ours'] / rates[peer]:.2f}",
+        "seconds to the first epoch": lambda peer: spread([run["begun"] for run in by_peer[peer]]),
+        "seconds to the end": lambda peer: spread([run["trained"] for run in by_peer[peer]], ".1f"),
+        "times ours": lambda peer: f"{totals[peer] / totals['ours']:.1f} ×",
+        "held-out loss (nats)": lambda peer: spread([run["heldout_loss"] for run in by_peer[peer]]),
+        "its mean over seeds": lambda peer: f"{statistics.mean(run['heldout_loss'] for run in by_peer[peer]):.2f}",
+        "peak memory (MiB)": lambda peer: spread([run["peak_mib"] for run in by_peer[peer]], ".0f"),
+    }
+    table = [f"| | {' | '.join(by_peer)} |", "|---" * (len(by_peer) + 1) + "|"]
+    table += [f"| {name} | {' | '.join(map(cell, by_peer))} |" for name, cell in rows.items()]
+    share = limit / statistics.median(epochs["ours"])
+    text = (
+        "## The race\n\nThe paper's MNIST model, K = 2; medians over the seeds, smallest and largest in brackets.\n\n"
+        + "\n".join(table)
+        + f"\n\nThe matrix products of one of our epochs alone take {spread(measured['bound_epochs'])} s: ours runs at "
+        f"{share:.0%} of that limit.\n"
+    )
+    [ax] = panels(1, size=(6, 3.4))
+    for peer, runs in by_peer.items():
+        ax.scatter([run["trained"] for run in runs], [run["heldout_loss"] for run in runs], s=24, label=peer)
+    ax.set(xscale="log", xlabel="seconds from process start", ylabel="held-out loss (nats)")
+    ax.legend(fontsize="small")
+    return text, ax.figure
+
+
+def tell_growth(measured: dict) -> tuple[str, Figure]:
+    """Log-log pictures, with the power of growth at the large end."""
+    by_axis: dict[str, list[Cost]] = {}
+    for cost in measured["costs"]:
+        by_axis.setdefault(cost["axis"], []).append(Cost(**cost))
+    axes = panels(len(by_axis), size=(3.2, 3))
+    for ax, (axis, costs) in zip(axes, by_axis.items(), strict=True):
+        name = f"slope {slope(costs):.2f}"
+        x, y = [cost.value for cost in costs], [cost.seconds for cost in costs]
+        labels = {"xlabel": AXIS_LABELS[axis], "ylabel": "seconds of an epoch"}
+        figure = curves(x, {name: y}, marker="o", xscale="log", yscale="log", ax=ax, **labels)
+    table = ["| | values | seconds of an epoch | slope of the last three |", "|---|---|---|---|"]
+    for axis, costs in by_axis.items():
+        values = ", ".join(f"{cost.value:g}" for cost in costs)
+        seconds = ", ".join(f"{cost.seconds:.2f}" for cost in costs)
+        table.append(f"| {AXIS_LABELS[axis]} | {values} | {seconds} | {slope(costs):.2f} |")
+    return "## Growth\n\n" + "\n".join(table) + "\n", figure
+
+
+def tell_book(measured: dict) -> tuple[str, None]:
+    """Commands and their stages."""
+    table = ["| | seconds |", "|---|---|"]
+    for wait in measured["waits"]:
+        table.append(f"| **{wait['command']}** | **{wait['seconds']:.1f}** |")
+        table += [f"| {stage} | {seconds:.1f} |" for stage, seconds in wait["stages"].items()]
+    return "## The book\n\n" + "\n".join(table) + "\n", None
+
+
+def spread(values: list[float], form: str = ".2f") -> str:
+    """The median, with the smallest and the largest."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"

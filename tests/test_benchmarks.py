@@ -1,0 +1,131 @@
+"""What `make bench` computes apart from times: the limit's work, the peers' weights, slopes and ratios."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks import report
+from benchmarks.__main__ import main
+from benchmarks.book import stages
+from benchmarks.bound import bound_epoch, products_per_image
+from benchmarks.growth import AXES, Cost, slope, varied
+from benchmarks.race import PEERS, as_ours
+from vaelib.models import VAE
+from vaelib.paper import EXPERIMENTS
+from vaelib.training import initial_model, train_step
+
+CONFIG = replace(EXPERIMENTS["mnist"], batch_size=64)
+
+
+def test_the_limit_does_the_products_of_a_real_step_and_no_others():
+    model = initial_model(CONFIG, 784)
+    optimiser = torch.optim.Adam(model.parameters())
+    with FlopCounterMode(display=False) as step:
+        train_step(model, optimiser, torch.rand(64, 784))
+    assert step.get_total_flops() == 64 * products_per_image(CONFIG, 784)
+    with FlopCounterMode(display=False) as limit:
+        bound_epoch(CONFIG, 128, 784)  # 2 steps, after 20 that are not timed
+    assert limit.get_total_flops() == 22 * 64 * products_per_image(CONFIG, 784)
+
+
+@pytest.fixture
+def plain_vae(monkeypatch):
+    monkeypatch.syspath_prepend(PEERS)
+    import plain
+
+    yield plain.PlainVAE()
+    for module in ("plain", "stopwatch"):
+        sys.modules.pop(module, None)
+
+
+@pytest.mark.parametrize("names", ["plain", "pythae"])
+def test_a_peers_weights_make_the_same_model_of_ours(plain_vae, names):
+    weights = plain_vae.state_dict()
+    if names == "pythae":
+        weights = {re.sub(r"^(mu|logvar)", r"encoder.\1", n): v for n, v in weights.items()}
+        weights = {re.sub(r"^(encoder|decoder)\.(\d)", r"\1.layers.\2", n): v for n, v in weights.items()}
+    ours, x = VAE(latent_dim=2), torch.rand(5, 784)
+    ours.load_state_dict(as_ours(weights))
+    torch.manual_seed(0)
+    pixels, mu, logvar = plain_vae(x)
+    torch.manual_seed(0)
+    z = mu + torch.randn_like(mu) * torch.exp(0.5 * logvar)
+    for theirs, mine in zip((mu, logvar, pixels), (*ours.encode(x), ours.mean_image(z)), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_our_own_weights_stay_as_they_are():
+    weights = VAE(latent_dim=2).state_dict()
+    assert as_ours(weights) is weights
+
+
+def test_the_plain_way_trains(tmp_path):
+    """On 256 images of noise in MNIST's format: the script runs, counts its epochs and leaves its weights."""
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 28, 28), dtype=np.uint8)
+    for stem in ("train", "t10k"):
+        header = np.array([0x803, 256, 28, 28], ">u4").tobytes()
+        (raw / f"{stem}-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
+        (raw / f"{stem}-labels-idx1-ubyte").write_bytes(np.array([0x801, 256], ">u4").tobytes() + bytes(256))
+    command = [sys.executable, PEERS / "plain.py", "--seed", "1", "--epochs", "2", "--out", tmp_path]
+    environment = os.environ | {"RACE_DATA": str(tmp_path), "RACE_STARTED": repr(time.time()), "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, env=environment)
+    times = json.loads((tmp_path / "times.json").read_text())
+    assert len(times["epochs"]) == 2 and 0 < times["begun"] < times["begun"] + sum(times["epochs"]) <= times["trained"]
+    VAE(latent_dim=2).load_state_dict(as_ours(torch.load(tmp_path / "weights.pt")))
+
+
+def test_the_slope_of_a_power_is_its_exponent():
+    flat, steep = ([Cost("K", x, 3 * x**power) for x in (2, 8, 32)] for power in (0, 1.5))
+    assert slope(flat) == pytest.approx(0, abs=1e-9) and slope(steep) == pytest.approx(1.5)
+    assert slope([Cost("K", 1, 500.0), *steep]) == pytest.approx(1.5)  # small sizes are all overhead
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_each_axis_of_growth_varies_one_thing(axis):
+    configs = [varied(axis, value) for value in AXES[axis]]
+    assert len({(config.to_json(), n) for config, n in configs}) == len(AXES[axis])
+    for config, n in configs:
+        changed = {name for name, value in vars(config).items() if value != getattr(EXPERIMENTS["mnist"], name)}
+        assert changed <= {"hidden" if axis == "width" else axis}
+        assert n == 15_000 or axis == "images"
+
+
+def test_the_stages_that_a_build_prints_are_read_back():
+    printed = (
+        "executing the chapters ...\n  elbo ...\n  elbo executed after 12 s\nexecuting the chapters: 40.5 s\nDone.\n"
+    )
+    assert stages(printed) == {"elbo": 12, "executing the chapters": 40.5}
+
+
+def test_the_report_gives_each_number_with_its_pair(tmp_path):
+    def run(peer, seed, epoch, total, loss):
+        times = {"begun": 1.0, "epochs": [epoch] * 3, "trained": total, "peak_mib": 900.0}
+        return {"peer": peer, "seed": seed, "heldout_loss": loss, **times}
+
+    results = [run("plain", s, 8.0 + s, 240.0, 138.0 + s) for s in (0, 1, 2)] + [run("ours", 0, 2.0, 24.0, 137.5)]
+    race = {"machine": {"cores": 2}, "results": results, "bound_epochs": [1.4, 1.5, 1.6]}
+    (tmp_path / "race.json").write_text(json.dumps(race))
+    report.write(tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert (tmp_path / "race.png").exists()
+    assert "| seconds of an epoch | 9.00 (8.00 to 10.00) | 2.00 (2.00 to 2.00) |" in text
+    assert "| times ours | 10.0 × | 1.0 × |" in text
+    assert "| its mean over seeds | 139.00 | 137.50 |" in text
+    assert "75% of that limit" in text
+    assert "cores 2" in text
+
+
+def test_an_unknown_part_is_refused(capsys):
+    assert main(["rase"]) == 2
+    assert "no part rase; there are race, growth, book" in capsys.readouterr().err
