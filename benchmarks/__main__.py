@@ -1,6 +1,6 @@
 """Everything that `make bench` measures, into benchmarks/results.
 
-python -m benchmarks [race] [growth] [book]      (all three where none is named)
+python -m benchmarks [race] [step] [growth] [book]      (all where none is named)
 """
 
 import json
@@ -15,11 +15,12 @@ from benchmarks import report
 from benchmarks.book import waits
 from benchmarks.growth import growth
 from benchmarks.race import race
+from benchmarks.step import BATCHES, step_profile
 from vaelib.data import load_dataset
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (1, 2, 3)
-PARTS = ("race", "growth", "book")
+PARTS = ("race", "step", "growth", "book")
 
 
 def main(asked: list[str]) -> int:
@@ -58,6 +59,11 @@ def measure_race() -> dict:
     return {"results": [result._asdict() for result in results], "bound_epochs": bounds}
 
 
+def measure_step() -> dict:
+    images = load_dataset("MNIST")
+    return {"profiles": [step_profile(images, batch_size)._asdict() for batch_size in BATCHES]}
+
+
 def measure_growth() -> dict:
     costs = []
     for cost in growth(load_dataset("MNIST")):
@@ -70,7 +76,7 @@ def measure_book() -> dict:
     return {"waits": [wait._asdict() for wait in waits()]}
 
 
-MEASURE = {"race": measure_race, "growth": measure_growth, "book": measure_book}
+MEASURE = {"race": measure_race, "step": measure_step, "growth": measure_growth, "book": measure_book}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,8 @@ AXIS_LABELS = {"images": "images", "latent_dim": "K", "width": "width (1 = the p
 def write(results: Path) -> None:
     """Draw and tabulate every part that was measured. Each part says on which machine."""
     sections = []
-    for part, tell in (("race", tell_race), ("growth", tell_growth), ("book", tell_book)):
+    tellers = {"race": tell_race, "step": tell_step, "growth": tell_growth, "book": tell_book}
+    for part, tell in tellers.items():
         file = results / f"{part}.json"
         if file.exists():
             measured = json.loads(file.read_text(encoding="utf-8"))
@@ -45,21 +46,19 @@ def tell_race(measured: dict) -> tuple[str, Figure]:
         "epochs": lambda peer: str(len(by_peer[peer][0]["epochs"])),
         "seconds of an epoch": lambda peer: spread(epochs[peer]),
         "images per second": lambda peer: f"{rates[peer]:,.0f}",
-        "of ours, one in": lambda peer: f"{rates['ours'] / rates[peer]:.2f}",
+        "ours, in images per second, over this": lambda peer: f"{rates['ours'] / rates[peer]:.2f} ×",
         "seconds to the first epoch": lambda peer: spread([run["begun"] for run in by_peer[peer]]),
         "seconds to the end": lambda peer: spread([run["trained"] for run in by_peer[peer]], ".1f"),
-        "times ours": lambda peer: f"{totals[peer] / totals['ours']:.1f} ×",
+        "this, in seconds to the end, over ours": lambda peer: f"{totals[peer] / totals['ours']:.1f} ×",
         "held-out loss (nats)": lambda peer: spread([run["heldout_loss"] for run in by_peer[peer]]),
         "its mean over seeds": lambda peer: f"{statistics.mean(run['heldout_loss'] for run in by_peer[peer]):.2f}",
         "peak memory (MiB)": lambda peer: spread([run["peak_mib"] for run in by_peer[peer]], ".0f"),
     }
-    table = [f"| | {' | '.join(by_peer)} |", "|---" * (len(by_peer) + 1) + "|"]
-    table += [f"| {name} | {' | '.join(map(cell, by_peer))} |" for name, cell in rows.items()]
     share = limit / statistics.median(epochs["ours"])
     text = (
         "## The race\n\nThe paper's MNIST model, K = 2; medians over the seeds, smallest and largest in brackets.\n\n"
-        + "\n".join(table)
-        + f"\n\nThe matrix products of one of our epochs alone take {spread(measured['bound_epochs'])} s: ours runs at "
+        + table(["", *by_peer], [[name, *map(cell, by_peer)] for name, cell in rows.items()])
+        + f"\nThe matrix products of one of our epochs alone take {spread(measured['bound_epochs'])} s: ours runs at "
         f"{share:.0%} of that limit.\n"
     )
     [ax] = panels(1, size=(6, 3.4))
@@ -68,6 +67,20 @@ def tell_race(measured: dict) -> tuple[str, Figure]:
     ax.set(xscale="log", xlabel="seconds from process start", ylabel="held-out loss (nats)")
     ax.legend(fontsize="small")
     return text, ax.figure
+
+
+def tell_step(measured: dict) -> tuple[str, None]:
+    """Where the time of a step goes, for each batch."""
+    profiles = measured["profiles"]
+    totals = [sum(profile["kinds"].values()) for profile in profiles]
+    rows = [
+        [kind, *(f"{p['kinds'][kind]:.2f} ({p['kinds'][kind] / t:.0%})" for p, t in zip(profiles, totals, strict=True))]
+        for kind in profiles[0]["kinds"]
+    ]
+    rows.append(["together", *(f"{total:.2f}" for total in totals)])
+    rows.append(["the products alone, in a loop of their own", *(f"{profile['bound']:.2f}" for profile in profiles)])
+    head = ["milliseconds of a step", *(f"batch of {profile['batch_size']}" for profile in profiles)]
+    return f"## A step\n\nUnder PyTorch's profiler, which slows it.\n\n{table(head, rows)}", None
 
 
 def tell_growth(measured: dict) -> tuple[str, Figure]:
@@ -81,21 +94,31 @@ def tell_growth(measured: dict) -> tuple[str, Figure]:
         x, y = [cost.value for cost in costs], [cost.seconds for cost in costs]
         labels = {"xlabel": AXIS_LABELS[axis], "ylabel": "seconds of an epoch"}
         figure = curves(x, {name: y}, marker="o", xscale="log", yscale="log", ax=ax, **labels)
-    table = ["| | values | seconds of an epoch | slope of the last three |", "|---|---|---|---|"]
-    for axis, costs in by_axis.items():
-        values = ", ".join(f"{cost.value:g}" for cost in costs)
-        seconds = ", ".join(f"{cost.seconds:.2f}" for cost in costs)
-        table.append(f"| {AXIS_LABELS[axis]} | {values} | {seconds} | {slope(costs):.2f} |")
-    return "## Growth\n\n" + "\n".join(table) + "\n", figure
+    rows = [
+        [
+            AXIS_LABELS[axis],
+            ", ".join(f"{cost.value:g}" for cost in costs),
+            ", ".join(f"{cost.seconds:.2f}" for cost in costs),
+            f"{slope(costs):.2f}",
+        ]
+        for axis, costs in by_axis.items()
+    ]
+    return f"## Growth\n\n{table(['', 'values', 'seconds of an epoch', 'slope of the last three'], rows)}", figure
 
 
 def tell_book(measured: dict) -> tuple[str, None]:
     """Commands and their stages."""
-    table = ["| | seconds |", "|---|---|"]
+    rows = []
     for wait in measured["waits"]:
-        table.append(f"| **{wait['command']}** | **{wait['seconds']:.1f}** |")
-        table += [f"| {stage} | {seconds:.1f} |" for stage, seconds in wait["stages"].items()]
-    return "## The book\n\n" + "\n".join(table) + "\n", None
+        rows.append([f"**{wait['command']}**", f"**{wait['seconds']:.1f}**"])
+        rows += [[stage, f"{seconds:.1f}"] for stage, seconds in wait["stages"].items()]
+    return f"## The book\n\n{table(['', 'seconds'], rows)}", None
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+    return "\n".join(lines) + "\n"
 
 
 def spread(values: list[float], form: str = ".2f") -> str:

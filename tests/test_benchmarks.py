@@ -120,7 +120,7 @@ def test_the_report_gives_each_number_with_its_pair(tmp_path):
     text = (tmp_path / "README.md").read_text()
     assert (tmp_path / "race.png").exists()
     assert "| seconds of an epoch | 9.00 (8.00 to 10.00) | 2.00 (2.00 to 2.00) |" in text
-    assert "| times ours | 10.0 × | 1.0 × |" in text
+    assert "| this, in seconds to the end, over ours | 10.0 × | 1.0 × |" in text
     assert "| its mean over seeds | 139.00 | 137.50 |" in text
     assert "75% of that limit" in text
     assert "cores 2" in text
@@ -128,4 +128,4 @@ def test_the_report_gives_each_number_with_its_pair(tmp_path):
 
 def test_an_unknown_part_is_refused(capsys):
     assert main(["rase"]) == 2
-    assert "no part rase; there are race, growth, book" in capsys.readouterr().err
+    assert "no part rase; there are race, step, growth, book" in capsys.readouterr().err

@@ -15,8 +15,8 @@ from vaelib.config import TrainConfig
 ANKLE_BOOTS = (9,)
 
 EXPERIMENTS = {
-    "mnist": TrainConfig("MNIST", latent_dim=2, epochs=20),
-    "fashion_mnist": TrainConfig("FashionMNIST", latent_dim=2, epochs=20),
+    "mnist": TrainConfig("MNIST", latent_dim=2, epochs=14),
+    "fashion_mnist": TrainConfig("FashionMNIST", latent_dim=2, epochs=14),
     "boots_2d": TrainConfig("FashionMNIST", latent_dim=2, epochs=40, batch_size=64, classes=ANKLE_BOOTS),
     "boots_20d": TrainConfig("FashionMNIST", latent_dim=20, epochs=40, batch_size=64, classes=ANKLE_BOOTS),
 }

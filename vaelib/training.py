@@ -5,7 +5,8 @@ Axes: N images, B batch, D pixels, K latent.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -100,9 +101,10 @@ def fit(
         start = time.perf_counter()
         rate = schedule.get_last_lr()[0]
         totals = 0.0
-        for batch in torch.randperm(len(images), generator=generator, device=where).split(config.batch_size):
-            totals = totals + step(model, optimiser, images[batch], generator)
-            schedule.step()
+        with bfloat16_products():
+            for batch in torch.randperm(len(images), generator=generator, device=where).split(config.batch_size):
+                totals = totals + step(model, optimiser, images[batch], generator)
+                schedule.step()
         means = [total / len(images) for total in totals.tolist()]  # the epoch's one synchronisation
         if not math.isfinite(means[-1]):
             raise TrainingError(
@@ -119,6 +121,20 @@ def fit(
             f"the held-out {objective} is {final} after training: try a learning_rate below {config.learning_rate:g}"
         )
     return TrainedRun(model.cpu(), config, tuple(history), measured, data.digest, str(where))
+
+
+@contextmanager
+def bfloat16_products() -> Iterator[None]:
+    """Inside, float32 matrix products may round their factors to bfloat16 where the processor multiplies these faster.
+
+    Sums stay in float32. The rounding is far below the noise of a batch's gradient; nothing is measured inside.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def train_step(
