@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import report
+from benchmarks import BenchmarkError, report
 from benchmarks.book import waits
 from benchmarks.growth import growth
-from benchmarks.race import race
+from benchmarks.race import PYTHAE, race
 from benchmarks.step import BATCHES, step_profile
-from vaelib.data import load_dataset
+from vaelib.data import DataError, load_dataset
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (1, 2, 3)
@@ -28,11 +28,19 @@ def main(asked: list[str]) -> int:
     if unknown := set(asked) - set(PARTS):
         print(f"bench: there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}", file=sys.stderr)
         return 2
-    RESULTS.mkdir(exist_ok=True)
-    for part in asked or PARTS:
-        print(f"{part} ...", flush=True)
-        measured = {"machine": machine()} | MEASURE[part]()
-        (RESULTS / f"{part}.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    parts = asked or PARTS
+    try:
+        load_dataset("MNIST", "test", limit=1)
+        if "race" in parts and not PYTHAE.exists():
+            raise BenchmarkError(f"{PYTHAE} is missing: run make bench, which makes pythae's environment")
+        RESULTS.mkdir(exist_ok=True)
+        for part in parts:
+            print(f"{part} ...", flush=True)
+            measured = {"machine": machine()} | MEASURE[part]()
+            (RESULTS / f"{part}.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    except (BenchmarkError, DataError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
     report.write(RESULTS)
     print(f"The report: {RESULTS / 'README.md'}")
     return 0
@@ -56,7 +64,7 @@ def machine() -> dict[str, str | int]:
 
 def measure_race() -> dict:
     results, bounds = race(SEEDS)
-    return {"results": [result._asdict() for result in results], "bound_epochs": bounds}
+    return {"results": [result._asdict() for result in results], "bounds": [bound._asdict() for bound in bounds]}
 
 
 def measure_step() -> dict:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import BenchmarkError
 from tools.chapters import ROOT
 
 COMMANDS = {
@@ -27,17 +28,18 @@ class Wait(NamedTuple):
 
 
 def waits() -> list[Wait]:
-    """Every command once, in this order, in a clone of the last commit. Raises CalledProcessError where one fails."""
+    """Every command once, in this order, in a clone of the last commit. Raises BenchmarkError where one fails."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "VAELIB_RUNS"))}
+    environment.setdefault("VAELIB_DATA", str(ROOT / "data"))  # a clone has none of its own
     measured = []
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "book"
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
         for name, goals in COMMANDS.items():
             start = time.perf_counter()
-            done = subprocess.run(
-                ["make", *goals], cwd=clone, env=environment, check=True, stdout=subprocess.PIPE, text=True
-            )
+            done = subprocess.run(["make", *goals], cwd=clone, env=environment, stdout=subprocess.PIPE, text=True)
+            if done.returncode:
+                raise BenchmarkError(f"{name} stopped with status {done.returncode}:\n{done.stdout[-2000:]}")
             measured.append(Wait(name, time.perf_counter() - start, stages(done.stdout)))
             print(f"  {name}: {measured[-1].seconds:.1f} s", flush=True)
     return measured

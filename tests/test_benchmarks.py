@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import report
+from benchmarks import BenchmarkError, report
 from benchmarks.__main__ import main
 from benchmarks.book import stages
 from benchmarks.bound import bound_epoch, products_per_image
 from benchmarks.growth import AXES, Cost, slope, varied
-from benchmarks.race import PEERS, as_ours
+from benchmarks.race import PEERS, as_ours, train
 from vaelib.models import VAE
 from vaelib.paper import EXPERIMENTS
 from vaelib.training import initial_model, train_step
@@ -114,7 +114,11 @@ def test_the_report_gives_each_number_with_its_pair(tmp_path):
         return {"peer": peer, "seed": seed, "heldout_loss": loss, **times}
 
     results = [run("plain", s, 8.0 + s, 240.0, 138.0 + s) for s in (0, 1, 2)] + [run("ours", 0, 2.0, 24.0, 137.5)]
-    race = {"machine": {"cores": 2}, "results": results, "bound_epochs": [1.4, 1.5, 1.6]}
+    race = {
+        "machine": {"cores": 2},
+        "results": results,
+        "bounds": [{"as_trained": b, "float32": 2 * b} for b in (1.4, 1.5, 1.6)],
+    }
     (tmp_path / "race.json").write_text(json.dumps(race))
     report.write(tmp_path)
     text = (tmp_path / "README.md").read_text()
@@ -122,8 +126,19 @@ def test_the_report_gives_each_number_with_its_pair(tmp_path):
     assert "| seconds of an epoch | 9.00 (8.00 to 10.00) | 2.00 (2.00 to 2.00) |" in text
     assert "| this, in seconds to the end, over ours | 10.0 × | 1.0 × |" in text
     assert "| its mean over seeds | 139.00 | 137.50 |" in text
-    assert "75% of that limit" in text
+    assert "75% of that limit" in text and "take 3.00 (2.80 to 3.20) s" in text
     assert "cores 2" in text
+
+
+@pytest.mark.usefixtures("offline")
+def test_without_mnist_nothing_is_measured(capsys):
+    assert main(["step"]) == 1
+    assert re.fullmatch(r"bench: MNIST [\s\S]*VAELIB_DATA[\s\S]*", capsys.readouterr().err.strip())
+
+
+def test_a_peer_that_stops_says_why(tmp_path):
+    with pytest.raises(BenchmarkError, match=r"plain stopped with status 1:[\s\S]*Dataset not found"):
+        train("plain", sys.executable, 1, 1, tmp_path, torch.zeros(1, 784))
 
 
 def test_an_unknown_part_is_refused(capsys):

@@ -305,6 +305,28 @@ assert (small * 1e-10 == 0).all()
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_products_are_rounded_in_training_and_not_in_measuring(tiny_npz, monkeypatch):
+    seen = {}
+
+    def noted(name):
+        function = getattr(training, name)
+
+        def wrapped(*args, **kwargs):
+            seen[name] = torch.get_float32_matmul_precision()
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(training, name, wrapped)
+
+    noted("train_step")
+    noted("heldout_elbo")
+    fit(tiny_npz, progress=False)
+    assert seen == {"train_step": "medium", "heldout_elbo": "highest"}
+    monkeypatch.setattr(training, "train_step", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fit(tiny_npz, progress=False)
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
 # What goes wrong
 
 
