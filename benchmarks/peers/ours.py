@@ -1,4 +1,4 @@
-"""vaelib on the paper's MNIST experiment, as `make book` trains it."""
+"""vaelib on the paper's MNIST experiment, with the settings of `make book`."""
 
 import torch
 from stopwatch import arguments, since_start, write_times
