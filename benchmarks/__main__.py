@@ -38,10 +38,10 @@ def main(asked: list[str]) -> int:
             print(f"{part} ...", flush=True)
             measured = {"machine": machine()} | MEASURE[part]()
             (RESULTS / f"{part}.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+            report.write(RESULTS)
     except (BenchmarkError, DataError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    report.write(RESULTS)
     print(f"The report: {RESULTS / 'README.md'}")
     return 0
 

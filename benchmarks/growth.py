@@ -22,7 +22,7 @@ AXES = {
 
 
 class Cost(NamedTuple):
-    """Median seconds of an epoch where `axis` has `value` and everything else is as in the paper's MNIST model."""
+    """Median seconds of an epoch where `axis` has `value`; all else is the paper's MNIST model, on `IMAGES` images."""
 
     axis: str
     value: float

@@ -2,14 +2,17 @@
 
 import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from benchmarks.growth import Cost, slope
 from vaelib.plotting import curves, panels
 
 N_TRAIN = 60_000
+ROUND = [digit * 10.0**power for power in range(-3, 5) for digit in (1, 2, 5)]
 AXIS_LABELS = {"images": "images", "latent_dim": "K", "width": "width (1 = the paper's)", "batch_size": "batch"}
 
 
@@ -46,12 +49,14 @@ def tell_race(measured: dict) -> tuple[str, Figure]:
         "epochs": lambda peer: str(len(by_peer[peer][0]["epochs"])),
         "seconds of an epoch": lambda peer: spread(epochs[peer]),
         "images per second": lambda peer: f"{rates[peer]:,.0f}",
-        "ours, in images per second, over this": lambda peer: f"{rates['ours'] / rates[peer]:.2f} ×",
+        "ours trains as many images per second, times": lambda peer: f"{rates['ours'] / rates[peer]:.2f} ×",
         "seconds to the first epoch": lambda peer: spread([run["begun"] for run in by_peer[peer]]),
         "seconds to the end": lambda peer: spread([run["trained"] for run in by_peer[peer]], ".1f"),
-        "this, in seconds to the end, over ours": lambda peer: f"{totals[peer] / totals['ours']:.1f} ×",
+        "seconds to the end, as a multiple of ours": lambda peer: f"{totals[peer] / totals['ours']:.1f} ×",
         "held-out loss (nats)": lambda peer: spread([run["heldout_loss"] for run in by_peer[peer]]),
-        "its mean over seeds": lambda peer: f"{statistics.mean(run['heldout_loss'] for run in by_peer[peer]):.2f}",
+        "mean held-out loss (nats)": lambda peer: (
+            f"{statistics.mean(run['heldout_loss'] for run in by_peer[peer]):.2f}"
+        ),
         "peak memory (MiB)": lambda peer: spread([run["peak_mib"] for run in by_peer[peer]], ".0f"),
     }
     share = statistics.median(limits["as_trained"]) / statistics.median(epochs["ours"])
@@ -65,7 +70,8 @@ def tell_race(measured: dict) -> tuple[str, Figure]:
     for peer, runs in by_peer.items():
         ax.scatter([run["trained"] for run in runs], [run["heldout_loss"] for run in runs], s=24, label=peer)
     ax.set(xscale="log", xlabel="seconds from process start", ylabel="held-out loss (nats)")
-    ax.legend(fontsize="small")
+    ticks(ax.xaxis, ROUND)
+    ax.legend(fontsize="small", loc="upper center")
     return text, ax.figure
 
 
@@ -88,12 +94,16 @@ def tell_growth(measured: dict) -> tuple[str, Figure]:
     by_axis: dict[str, list[Cost]] = {}
     for cost in measured["costs"]:
         by_axis.setdefault(cost["axis"], []).append(Cost(**cost))
+    seconds = [cost["seconds"] for cost in measured["costs"]]
+    limits = (min(seconds) / 1.5, max(seconds) * 1.5)
     axes = panels(len(by_axis), size=(3.2, 3))
     for ax, (axis, costs) in zip(axes, by_axis.items(), strict=True):
         name = f"slope {slope(costs):.2f}"
         x, y = [cost.value for cost in costs], [cost.seconds for cost in costs]
         labels = {"xlabel": AXIS_LABELS[axis], "ylabel": "seconds of an epoch"}
-        figure = curves(x, {name: y}, marker="o", xscale="log", yscale="log", ax=ax, **labels)
+        figure = curves(x, {name: y}, marker="o", xscale="log", yscale="log", ylim=limits, ax=ax, **labels)
+        ticks(ax.xaxis, x)
+        ticks(ax.yaxis, ROUND)
     rows = [
         [
             AXIS_LABELS[axis],
@@ -103,7 +113,11 @@ def tell_growth(measured: dict) -> tuple[str, Figure]:
         ]
         for axis, costs in by_axis.items()
     ]
-    return f"## Growth\n\n{table(['', 'values', 'seconds of an epoch', 'slope of the last three'], rows)}", figure
+    about = "On 15,000 images where the number of images is not what varies; otherwise as in the race."
+    return (
+        f"## Growth\n\n{about}\n\n{table(['', 'values', 'seconds of an epoch', 'slope of the last three'], rows)}",
+        figure,
+    )
 
 
 def tell_book(measured: dict) -> tuple[str, None]:
@@ -113,6 +127,14 @@ def tell_book(measured: dict) -> tuple[str, None]:
         rows.append([f"**{wait['command']}**", f"**{wait['seconds']:.1f}**"])
         rows += [[stage, f"{seconds:.1f}"] for stage, seconds in wait["stages"].items()]
     return f"## The book\n\n{table(['', 'seconds'], rows)}", None
+
+
+def ticks(axis: Axis, values: Sequence[float]) -> None:
+    """Ticks of a logarithmic axis at those of these values that it shows and nowhere else: 0.2, 50, 15k."""
+    low, high = axis.get_view_interval()
+    values = [value for value in values if low <= value <= high]
+    axis.set_ticks(values, [f"{value / 1000:g}k" if value >= 10_000 else f"{value:g}" for value in values])
+    axis.set_ticks([], minor=True)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

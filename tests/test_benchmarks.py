@@ -124,10 +124,29 @@ def test_the_report_gives_each_number_with_its_pair(tmp_path):
     text = (tmp_path / "README.md").read_text()
     assert (tmp_path / "race.png").exists()
     assert "| seconds of an epoch | 9.00 (8.00 to 10.00) | 2.00 (2.00 to 2.00) |" in text
-    assert "| this, in seconds to the end, over ours | 10.0 × | 1.0 × |" in text
-    assert "| its mean over seeds | 139.00 | 137.50 |" in text
+    assert "| seconds to the end, as a multiple of ours | 10.0 × | 1.0 × |" in text
+    assert "| mean held-out loss (nats) | 139.00 | 137.50 |" in text
     assert "75% of that limit" in text and "take 3.00 (2.80 to 3.20) s" in text
     assert "cores 2" in text
+
+
+def test_the_report_shows_every_cost_that_was_measured(tmp_path):
+    costs = [Cost(axis, value, 0.01 * value) for axis in AXES for value in (1, 10, 1000)]  # 0.01 to 10 s
+    machine = {"cores": 2}
+    (tmp_path / "growth.json").write_text(json.dumps({"machine": machine, "costs": [c._asdict() for c in costs]}))
+    profiles = [{"batch_size": 256, "kinds": {"products": 3.0, "the rest": 1.0}, "bound": 2.5}]
+    (tmp_path / "step.json").write_text(json.dumps({"machine": machine, "profiles": profiles}))
+    waits = [{"command": "make book", "seconds": 300.0, "stages": {"mnist": 12.0}}]
+    (tmp_path / "book.json").write_text(json.dumps({"machine": machine, "waits": waits}))
+    report.write(tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "| K | 1, 10, 1000 | 0.01, 0.10, 10.00 | 1.00 |" in text
+    assert "| products | 3.00 (75%) |" in text and "| **make book** | **300.0** |\n| mnist | 12.0 |" in text
+    _, figure = report.tell_growth({"costs": [c._asdict() for c in costs]})
+    for ax in figure.axes:
+        low, high = ax.get_ylim()
+        assert low < 0.01 and high > 10
+        assert all(low <= tick <= high for tick in ax.get_yticks()) and len(ax.get_yticks()) > 5
 
 
 @pytest.mark.usefixtures("offline")

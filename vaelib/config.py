@@ -33,6 +33,8 @@ class TrainConfig:
     model : "vae" or "autoencoder" (§2.6.1), which maximises log p(x|z) at its one code and takes none of what follows.
     prior : p(z), a name of `priors.PRIORS` (§2.6.2).
     beta, divergence, divergence_weight : the objective of Mathieu et al. (2019), as in `objectives.regularised_step`.
+
+    Raises ValueError, with the field and what was seen, for a value that no training could use.
     """
 
     dataset: str
@@ -110,7 +112,7 @@ class TrainConfig:
     def load(self, split: str) -> ImageDataset:
         """The part of the data set that this config trains on ("train") or is measured on ("test").
 
-        The last few are kept, until the files change: treat the images as read-only.
+        The last few are kept, until the files change: treat the images as read-only. Raises what `load_dataset` raises.
         """
         return _load(self.dataset, split, self.classes, self.limit, source_digest(self.dataset))
 

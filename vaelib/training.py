@@ -71,8 +71,9 @@ def fit(
     """Train the model that `config` describes and measure it on held-out images.
 
     `data` and `heldout` default to the two splits of `config.dataset`. `device="auto"` takes a GPU where there is one;
-    on one machine's CPU the same config gives the same weights, bit for bit. The progress bar (epoch, ELBO in nats,
-    time left) is drawn on a terminal only. Raises ValueError or DataError before any training on bad input, and
+    on one machine's CPU the same config gives the same weights, bit for bit. Matrix products may be rounded as in
+    `bfloat16_products`, so another processor's weights differ as another seed's would. The progress bar (epoch, ELBO in
+    nats, time left) is drawn on a terminal only. Raises ValueError or DataError before any training on bad input, and
     TrainingError when the ELBO (of an autoencoder, the log-likelihood) stops being finite.
     """
     data = config.load("train") if data is None else data
@@ -127,7 +128,8 @@ def fit(
 def bfloat16_products() -> Iterator[None]:
     """Inside, float32 matrix products may round their factors to bfloat16 where the processor multiplies these faster.
 
-    Sums stay in float32. The rounding is far below the noise of a batch's gradient; nothing is measured inside.
+    Sums stay in float32. The rounding is far below the noise of a batch's gradient; nothing is measured inside. On a
+    GPU the factors may be rounded to TF32.
     """
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
