@@ -72,6 +72,7 @@ def race(seeds: Iterable[int]) -> tuple[list[Result], list[Bound]]:
 
 def train(peer: str, python: Path | str, seed: int, epochs: int, data: Path, heldout: Tensor) -> Result:
     """Run one peer to its end and measure what it trained on `heldout` (N, D), the same way for every peer."""
+    # Not pythae.py: the script would then import itself in the library's place.
     script = PEERS / ("pythae_way.py" if peer == "pythae" else f"{peer}.py")
     with tempfile.TemporaryDirectory() as folder:
         command = [python, script, "--seed", str(seed), "--epochs", str(epochs), "--out", folder]

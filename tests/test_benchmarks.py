@@ -85,6 +85,13 @@ def test_the_plain_way_trains(tmp_path):
     VAE(latent_dim=2).load_state_dict(as_ours(torch.load(tmp_path / "weights.pt")))
 
 
+def test_the_peak_memory_is_the_processs_own():
+    held = np.ones(300 * 2**17)  # 300 MiB, which a child must not be charged with
+    script = "import stopwatch; print(stopwatch.peak_mib())"
+    child = subprocess.run([sys.executable, "-c", script], cwd=PEERS, capture_output=True, text=True, check=True)
+    assert 1 < float(child.stdout) < 200 < held.nbytes / 2**20
+
+
 def test_the_slope_of_a_power_is_its_exponent():
     flat, steep = ([Cost("K", x, 3 * x**power) for x in (2, 8, 32)] for power in (0, 1.5))
     assert slope(flat) == pytest.approx(0, abs=1e-9) and slope(steep) == pytest.approx(1.5)

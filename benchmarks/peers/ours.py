@@ -1,4 +1,4 @@
-"""vaelib on the paper's MNIST experiment, with the settings of `make book`."""
+"""vaelib on the paper's MNIST experiment, with the settings of `make book`; the race says for how many epochs."""
 
 import torch
 from stopwatch import arguments, since_start, write_times
