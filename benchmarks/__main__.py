@@ -74,7 +74,7 @@ def measure_step() -> dict:
 
 def measure_growth() -> dict:
     costs = []
-    for cost in growth(load_dataset("MNIST")):
+    for cost in growth():
         print(f"  {cost.axis} {cost.value:g}: {cost.seconds:.2f} s", flush=True)
         costs.append(cost._asdict())
     return {"costs": costs}

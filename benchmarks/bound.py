@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import torch
 
-from vaelib.training import TrainConfig
+from vaelib.config import TrainConfig
 
 
 def shapes(config: TrainConfig, data_dim: int) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -112,7 +113,7 @@ def unzipped(folder: Path) -> Path:
 
 
 def summary(result: Result) -> str:
-    epoch = sorted(result.epochs)[len(result.epochs) // 2]
+    epoch = statistics.median(result.epochs)
     return (
         f"{result.peer}, seed {result.seed}: {len(result.epochs)} epochs of {epoch:.2f} s, {result.trained:.1f} s in "
         f"all, {result.heldout_loss:.2f} nats per held-out image"
