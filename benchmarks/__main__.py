@@ -3,6 +3,7 @@
 python -m benchmarks [race] [step] [growth] [book]      (all where none is named)
 """
 
+import itertools
 import json
 import os
 import platform
@@ -15,7 +16,7 @@ from benchmarks import BenchmarkError, report
 from benchmarks.book import waits
 from benchmarks.growth import growth
 from benchmarks.race import PYTHAE, race
-from benchmarks.step import BATCHES, step_profile
+from benchmarks.step import BATCHES, PRECISIONS, SHARE_BATCHES, share, step_profile
 from vaelib.data import DataError, load_dataset
 
 RESULTS = Path(__file__).parent / "results"
@@ -69,7 +70,12 @@ def measure_race() -> dict:
 
 def measure_step() -> dict:
     images = load_dataset("MNIST")
-    return {"profiles": [step_profile(images, batch_size)._asdict() for batch_size in BATCHES]}
+    profiles = [step_profile(images, batch_size)._asdict() for batch_size in BATCHES]
+    shares = []
+    for precision, batch_size in itertools.product(PRECISIONS, SHARE_BATCHES):
+        shares.append(share(images, batch_size, precision)._asdict())
+        print(f"  {shares[-1]}", flush=True)
+    return {"profiles": profiles, "shares": shares}
 
 
 def measure_growth() -> dict:

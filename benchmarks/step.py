@@ -1,13 +1,21 @@
-"""Where the time of a training step goes, by kind of operation, beside the limit at the same batch."""
+"""Where the time of a training step goes, by kind of operation, and how near to the limit a step can come."""
 
+import statistics
+import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.bound import bound_epoch
+from benchmarks.by_hand import StepByHand
+from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset
 from vaelib.paper import EXPERIMENTS
 from vaelib.training import bfloat16_products, initial_model, train_step
@@ -23,8 +31,11 @@ KINDS = {
     "gathering the batch": ("aten::index",),
 }  # fmt: skip
 OTHER = "PyTorch between them: autograd, views, copies"
-BATCHES = (256, 1024)
+BATCHES = (256, 1024)  # of the profiles
 STEPS = 100
+SHARE_BATCHES = (256, 512, 1024)
+ROUNDS = 5
+PRECISIONS = {"bfloat16": bfloat16_products, "float32": nullcontext}
 
 
 class StepProfile(NamedTuple):
@@ -35,18 +46,26 @@ class StepProfile(NamedTuple):
     bound: float
 
 
+class Share(NamedTuple):
+    """Seconds of an epoch's steps, medians of rounds in turns: the products alone, a step by hand, our step."""
+
+    batch_size: int
+    precision: str
+    products: float
+    by_hand: float
+    ours: float
+
+
 def step_profile(images: ImageDataset, batch_size: int) -> StepProfile:
     """Profile `STEPS` steps of the paper's MNIST model, without the shuffling and the schedule around them."""
     config = replace(EXPERIMENTS["mnist"], batch_size=batch_size)
-    model = initial_model(config, images.images.shape[1])
-    optimiser = torch.optim.Adam(model.parameters(), config.learning_rate, (0.9, config.beta2), fused=True)
-    batches = torch.randint(len(images.images), (20 + STEPS, batch_size), generator=torch.Generator().manual_seed(0))
+    step = our_step(config, images.images)
     with bfloat16_products():
-        for rows in batches[:20]:
-            train_step(model, optimiser, images.images[rows])
+        for rows in batches(images, config, 20):
+            step(rows)
         with profile(activities=[ProfilerActivity.CPU]) as profiler:
-            for rows in batches[20:]:
-                train_step(model, optimiser, images.images[rows])
+            for rows in batches(images, config, STEPS):
+                step(rows)
     names = {name: kind for kind, members in KINDS.items() for name in members}
     spent = Counter()
     for event in profiler.key_averages():
@@ -54,3 +73,41 @@ def step_profile(images: ImageDataset, batch_size: int) -> StepProfile:
     with bfloat16_products():
         bound = bound_epoch(config, STEPS * batch_size, images.images.shape[1]) * 1000 / STEPS
     return StepProfile(batch_size, {kind: spent[kind] for kind in (*KINDS, OTHER)}, bound)
+
+
+def share(images: ImageDataset, batch_size: int, precision: str) -> Share:
+    """Time the steps of one epoch of the paper's MNIST model three ways, `ROUNDS` times each."""
+    config = replace(EXPERIMENTS["mnist"], batch_size=batch_size)
+    n_steps = len(images.images) // batch_size
+    ways = {
+        "products": partial(bound_epoch, config, n_steps * batch_size, images.images.shape[1]),
+        "by_hand": partial(seconds, partial(StepByHand(config, images.images.shape[1]), images.images)),
+        "ours": partial(seconds, our_step(config, images.images)),
+    }
+    taken = {way: [] for way in ways}
+    with PRECISIONS[precision]():
+        for _ in range(ROUNDS):
+            rows = batches(images, config, n_steps)
+            for way, run in ways.items():
+                taken[way].append(run() if way == "products" else run(rows))
+    return Share(batch_size, precision, **{way: statistics.median(times) for way, times in taken.items()})
+
+
+def our_step(config: TrainConfig, images: Tensor) -> Callable[[Tensor], Tensor]:
+    """`train_step` on a new model, as a function of the rows of a batch."""
+    model = initial_model(config, images.shape[1])
+    optimiser = torch.optim.Adam(model.parameters(), config.learning_rate, (0.9, config.beta2), fused=True)
+    return lambda rows: train_step(model, optimiser, images[rows])
+
+
+def batches(images: ImageDataset, config: TrainConfig, n_steps: int) -> Tensor:
+    """Rows of images drawn at random (n_steps, B)."""
+    return torch.randint(len(images.images), (n_steps, config.batch_size))
+
+
+def seconds(step: Callable[[Tensor], Tensor], rows: Tensor) -> float:
+    """How long `step` takes for all of `rows` (steps, B)."""
+    start = time.perf_counter()
+    for batch in rows:
+        step(batch)
+    return time.perf_counter() - start

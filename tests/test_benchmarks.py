@@ -17,8 +17,11 @@ from benchmarks import BenchmarkError, report
 from benchmarks.__main__ import main
 from benchmarks.book import stages
 from benchmarks.bound import bound_epoch, products_per_image
+from benchmarks.by_hand import StepByHand
 from benchmarks.growth import AXES, Cost, slope, varied
 from benchmarks.race import PEERS, as_ours, train
+from benchmarks.step import Share, share
+from vaelib.data import ImageDataset
 from vaelib.models import VAE
 from vaelib.paper import EXPERIMENTS
 from vaelib.training import initial_model, train_step
@@ -35,6 +38,31 @@ def test_the_limit_does_the_products_of_a_real_step_and_no_others():
     with FlopCounterMode(display=False) as limit:
         bound_epoch(CONFIG, 128, 784)  # 2 steps, after 20 that are not timed
     assert limit.get_total_flops() == 22 * 64 * products_per_image(CONFIG, 784)
+
+
+def test_a_step_by_hand_is_a_step_of_ours():
+    """Same images, noise and weights: the same sums, the same gradient, the same weights after Adam."""
+    images, rows = torch.rand(90, 784), torch.arange(64)
+    by_hand, model = StepByHand(CONFIG, 784), initial_model(CONFIG, 784)
+    optimiser = torch.optim.Adam(model.parameters(), CONFIG.learning_rate, (0.9, CONFIG.beta2))
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        theirs = by_hand(images, rows)
+        torch.manual_seed(seed)
+        torch.testing.assert_close(theirs, train_step(model, optimiser, images[rows]), rtol=1e-5, atol=1e-4)
+        gradient = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+        torch.testing.assert_close(by_hand.gradient, gradient, rtol=1e-3, atol=1e-5)
+    weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    assert (by_hand.parameters - weights).abs().mean() < 1e-3 * CONFIG.learning_rate
+
+
+def test_the_three_ways_of_a_share_do_the_same_products():
+    data = ImageDataset(torch.rand(130, 784), torch.zeros(130, dtype=torch.long), (28, 28), "noise")
+    assert min(share(data, 64, "float32")[2:]) > 0
+    by_hand, x = StepByHand(CONFIG, 784), torch.rand(64, 784)
+    with FlopCounterMode(display=False) as counted:
+        by_hand(x, torch.arange(64))
+    assert counted.get_total_flops() == 64 * products_per_image(CONFIG, 784)
 
 
 @pytest.fixture
@@ -133,7 +161,7 @@ def test_the_report_gives_each_number_with_its_pair(tmp_path):
     assert "| seconds of an epoch | 9.00 (8.00 to 10.00) | 2.00 (2.00 to 2.00) |" in text
     assert "| seconds to the end, as a multiple of ours | 10.0 × | 1.0 × |" in text
     assert "| mean held-out loss (nats) | 139.00 | 137.50 |" in text
-    assert "75% of that limit" in text and "take 3.00 (2.80 to 3.20) s" in text
+    assert "75% of that limit" in text and "take 3.00 (2.80 to 3.20) s, 150% of our epoch" in text
     assert "cores 2" in text
 
 
@@ -142,13 +170,15 @@ def test_the_report_shows_every_cost_that_was_measured(tmp_path):
     machine = {"cores": 2}
     (tmp_path / "growth.json").write_text(json.dumps({"machine": machine, "costs": [c._asdict() for c in costs]}))
     profiles = [{"batch_size": 256, "kinds": {"products": 3.0, "the rest": 1.0}, "bound": 2.5}]
-    (tmp_path / "step.json").write_text(json.dumps({"machine": machine, "profiles": profiles}))
+    shares = [Share(256, "bfloat16", 0.5, 1.0, 1.25)._asdict()]
+    (tmp_path / "step.json").write_text(json.dumps({"machine": machine, "profiles": profiles, "shares": shares}))
     waits = [{"command": "make book", "seconds": 300.0, "stages": {"mnist": 12.0}}]
     (tmp_path / "book.json").write_text(json.dumps({"machine": machine, "waits": waits}))
     report.write(tmp_path)
     text = (tmp_path / "README.md").read_text()
     assert "| K | 1, 10, 1000 | 0.01, 0.10, 10.00 | 1.00 |" in text
     assert "| products | 3.00 (75%) |" in text and "| **make book** | **300.0** |\n| mnist | 12.0 |" in text
+    assert "| 256 | bfloat16 | 0.50 | 1.00 (50%) | 1.25 (40%) |" in text
     _, figure = report.tell_growth({"costs": [c._asdict() for c in costs]})
     for ax in figure.axes:
         low, high = ax.get_ylim()
