@@ -138,9 +138,10 @@ def test_each_axis_of_growth_varies_one_thing(axis):
 
 def test_the_stages_that_a_build_prints_are_read_back():
     printed = (
-        "executing the chapters ...\n  elbo ...\n  elbo executed after 12 s\nexecuting the chapters: 40.5 s\nDone.\n"
+        "executing the chapters ...\n  elbo ...\n  elbo executed after 12 s\n  of it importing: 2.5 s\n"
+        "executing the chapters: 40.5 s\nDone.\n"
     )
-    assert stages(printed) == {"elbo": 12, "executing the chapters": 40.5}
+    assert stages(printed) == {"elbo": 12, "of it importing": 2.5, "executing the chapters": 40.5}
 
 
 def test_the_report_gives_each_number_with_its_pair(tmp_path):

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import subprocess
 import sys
+import time
 
 import nbformat
 import pytest
@@ -191,9 +192,16 @@ def test_chapter_that_raises_is_named_with_cell_and_traceback(book):
 
 def test_killed_kernel_is_named_with_its_cell(book):
     path = write_chapter(book, "theory", new_code_cell("import os"), new_code_cell("os._exit(1)"), new_code_cell("3"))
-    _, stop = asyncio.run(execute(path))
+    stop = asyncio.run(execute(path)).stop
     assert "theory stopped in cell 3 of 4" in str(stop)
     assert "kernel died" in str(stop)
+
+
+def test_imports_are_told_apart_from_the_rest(book):
+    first, later = new_code_cell("import time; time.sleep(1)"), new_code_cell("time.sleep(2)")
+    start = time.perf_counter()
+    imported = asyncio.run(execute(write_chapter(book, "theory", first, later))).imported
+    assert 1 < imported < time.perf_counter() - start - 2
 
 
 # --- typesetting

@@ -37,6 +37,11 @@ def test_a_path_is_the_same_config_as_its_text(tmp_path):
     assert TrainConfig.from_json(TrainConfig(path).to_json()) == TrainConfig(path)
 
 
+def test_a_whole_number_is_the_same_config_as_its_float():
+    whole = TrainConfig("digits", learning_rate=1, beta2=0, beta=2)
+    assert whole.to_json() == TrainConfig("digits", learning_rate=1.0, beta2=0.0, beta=2.0).to_json()
+
+
 def test_every_field_tells_configs_apart():
     base = TrainConfig("digits")
     changes = {
@@ -78,6 +83,7 @@ def test_config_is_frozen():
         ("learning_rate", "fast"),
         ("beta2", 1.0),
         ("beta2", -0.1),
+        ("beta2", True),
         ("schedule", "steps"),
         ("likelihood", "poisson"),
         ("model", "gan"),

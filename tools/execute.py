@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 from jupyter_cache import get_cache
@@ -25,6 +26,17 @@ AT_ONCE = 2  # chapters executed at the same time: one for each core of the smal
 # Two kernels that each use every core wait at each other's barriers and take many times as long.
 THREADS = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // AT_ONCE))}
 KEPT = 3  # cache folders kept, so that going back to the last version of the package costs nothing
+
+
+class Execution(NamedTuple):
+    """An executed chapter, where it stopped if it did, and the seconds until its kernel had run the first code cell.
+
+    A chapter's first code cell is its imports.
+    """
+
+    notebook: nbformat.NotebookNode
+    stop: Stop | None
+    imported: float
 
 
 def open_cache(folder: Path) -> JupyterCacheBase:
@@ -73,26 +85,33 @@ def execute_missing(cache: JupyterCacheBase, paths: Iterable[Path]) -> tuple[lis
 
 async def _execute_all(cache: JupyterCacheBase, paths: list[Path]) -> list[Stop]:
     gate = asyncio.Semaphore(AT_ONCE)
+    importing = []
 
     async def one(path: Path) -> Stop | None:
         async with gate:
             start = time.perf_counter()
             print(f"  {path.stem} ...", flush=True)
-            notebook, stop = await execute(path)
+            notebook, stop, imported = await execute(path)
             seconds = time.perf_counter() - start
+        importing.append(imported)
         if stop is None:
             _store(cache, path, notebook, {"execution_seconds": seconds})
             _relay_warnings(path.stem, notebook)
         print(f"  {path.stem} {'executed' if stop is None else 'STOPPED'} after {seconds:.0f} s", flush=True)
         return stop
 
-    return [stop for stop in await asyncio.gather(*map(one, paths)) if stop]
+    stops = [stop for stop in await asyncio.gather(*map(one, paths)) if stop]
+    if importing:
+        print(f"  of it starting kernels and importing, added up over the chapters: {sum(importing):.1f} s", flush=True)
+    return stops
 
 
-async def execute(path: Path) -> tuple[nbformat.NotebookNode, Stop | None]:
+async def execute(path: Path) -> Execution:
     """Run a chapter in a kernel of its own, in its folder, without a time limit on cells."""
     notebook = nbformat.read(path, 4)
+    start = time.perf_counter()
     running: list[int] = []
+    ended: list[float] = []
     client = NotebookClient(
         notebook,
         timeout=None,
@@ -101,15 +120,17 @@ async def execute(path: Path) -> tuple[nbformat.NotebookNode, Stop | None]:
         extra_arguments=["--IPKernelApp.log_level=40"],  # or each kernel warns that its sockets are not encrypted
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_start=lambda cell, cell_index: running.append(cell_index),
+        on_cell_executed=lambda **_: ended.append(time.perf_counter() - start),
     )
+    current, reason = None, ""
     try:
         await client.async_execute(env=THREADS | os.environ)
     except CellExecutionError:
-        return notebook, find_stop(path.stem, notebook)
+        pass  # find_stop finds the cell
     except DeadKernelError as error:
-        current = running[-1] if running else None
-        return notebook, find_stop(path.stem, notebook, current=current, reason=f"The kernel died. {error}")
-    return notebook, find_stop(path.stem, notebook)
+        current, reason = running[-1] if running else None, f"The kernel died. {error}"
+    stop = find_stop(path.stem, notebook, current=current, reason=reason)
+    return Execution(notebook, stop, ended[0] if ended else time.perf_counter() - start)
 
 
 def _relay_warnings(chapter: str, notebook: nbformat.NotebookNode) -> None:

@@ -62,7 +62,7 @@ class TrainConfig:
                 raise ValueError(f"{name} must be an integer of at least 1, not {value!r}")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed must be a non-negative integer, not {self.seed!r}")
-        if not (isinstance(self.beta2, float) and 0 <= self.beta2 < 1):
+        if isinstance(self.beta2, bool) or not isinstance(self.beta2, int | float) or not 0 <= self.beta2 < 1:
             raise ValueError(f"beta2 must be a number in [0, 1), not {self.beta2!r}")
         rate = self.learning_rate
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
@@ -98,7 +98,7 @@ class TrainConfig:
         object.__setattr__(self, "hidden", tuple(self.hidden))
         object.__setattr__(self, "classes", None if self.classes is None else tuple(self.classes))
         object.__setattr__(self, "dataset", os.fspath(self.dataset))
-        for name in ("learning_rate", "beta", "divergence_weight"):
+        for name in ("learning_rate", "beta2", "beta", "divergence_weight"):
             object.__setattr__(self, name, float(getattr(self, name)))
 
     @property

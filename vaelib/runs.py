@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -100,7 +99,9 @@ def _save(run: TrainedRun, folder: Path) -> None:
         "device": run.device,
         "torch": torch.__version__,
     }
-    beside = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
+    beside = folder.with_name(f".unfinished-{folder.name}")
+    shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed here; the caller holds the run's lock
+    beside.mkdir()
     try:
         save_file({name: tensor.contiguous() for name, tensor in run.model.state_dict().items()}, beside / FILES[0])
         (beside / "config.json").write_text(run.config.to_json() + "\n")
