@@ -100,10 +100,11 @@ async def _execute_all(cache: JupyterCacheBase, paths: list[Path]) -> list[Stop]
         print(f"  {path.stem} {'executed' if stop is None else 'STOPPED'} after {seconds:.0f} s", flush=True)
         return stop
 
-    stops = [stop for stop in await asyncio.gather(*map(one, paths)) if stop]
+    # The long chapters are late in the book: begun last, one of them would run alone at the end.
+    stops = await asyncio.gather(*map(one, reversed(paths)))
     if importing:
         print(f"  of it starting kernels and importing, added up over the chapters: {sum(importing):.1f} s", flush=True)
-    return stops
+    return [stop for stop in reversed(stops) if stop]
 
 
 async def execute(path: Path) -> Execution:
