@@ -70,6 +70,8 @@ def tell_race(measured: dict) -> tuple[str, Figure]:
     [ax] = panels(1, size=(6, 3.4))
     for peer, runs in by_peer.items():
         ax.scatter([run["trained"] for run in runs], [run["heldout_loss"] for run in runs], s=24, label=peer)
+    aim = statistics.mean(run["heldout_loss"] for run in by_peer["plain"])
+    ax.axhline(aim, color="0.6", linewidth=1, zorder=0, label="plain's mean")
     ax.set(xscale="log", xlabel="seconds from process start", ylabel="held-out loss (nats)")
     ticks(ax.xaxis, ROUND)
     ax.legend(fontsize="small", loc="upper center")

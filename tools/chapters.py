@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+QUIET_KERNEL = ["--IPKernelApp.log_level=40"]  # or each kernel warns that its sockets are not encrypted
 
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 

@@ -20,7 +20,7 @@ from jupyter_cache.cache.main import JupyterCacheBase
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from tools.chapters import Stop, find_stop
+from tools.chapters import QUIET_KERNEL, Stop, find_stop
 
 AT_ONCE = 2  # chapters executed at the same time: one for each core of the smallest machine the book is made for
 # Two kernels that each use every core wait at each other's barriers and take many times as long.
@@ -118,7 +118,7 @@ async def execute(path: Path) -> Execution:
         timeout=None,
         kernel_name="python3",
         record_timing=False,
-        extra_arguments=["--IPKernelApp.log_level=40"],  # or each kernel warns that its sockets are not encrypted
+        extra_arguments=QUIET_KERNEL,
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_start=lambda cell, cell_index: running.append(cell_index),
         on_cell_executed=lambda **_: ended.append(time.perf_counter() - start),

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from tools.chapters import ROOT, BookError, find_stop, parameters, read_notebook
+from tools.chapters import QUIET_KERNEL, ROOT, BookError, find_stop, parameters, read_notebook
 
 MINIMUM = {"latent_dim": 1, "epochs": 1, "seed": 0}
 MAKES_OWN = {"PYTHON", "VAELIB_DATA", "VAELIB_RUNS"}
@@ -115,7 +115,9 @@ def rerun(chapter: str, values: dict[str, object], root: Path = ROOT) -> int:
     unfinished = folder / f".{name}.{os.getpid()}.ipynb"
     died = ""
     try:
-        papermill.execute_notebook(root / "book" / f"{chapter}.ipynb", unfinished, values, cwd=root)
+        papermill.execute_notebook(
+            root / "book" / f"{chapter}.ipynb", unfinished, values, cwd=root, extra_arguments=QUIET_KERNEL
+        )
     except papermill.PapermillExecutionError:
         pass  # the notebook written so far says where
     except DeadKernelError as error:
