@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from benchmarks.book import waits
 from benchmarks.growth import growth
 from benchmarks.race import PYTHAE, race
 from benchmarks.step import BATCHES, PRECISIONS, SHARE_BATCHES, share, step_profile
+from tools.chapters import ROOT
 from vaelib.data import DataError, load_dataset
 
 RESULTS = Path(__file__).parent / "results"
@@ -35,9 +37,10 @@ def main(asked: list[str]) -> int:
         if "race" in parts and not PYTHAE.exists():
             raise BenchmarkError(f"{PYTHAE} is missing: run make bench, which makes pythae's environment")
         RESULTS.mkdir(exist_ok=True)
+        where = machine()
         for part in parts:
             print(f"{part} ...", flush=True)
-            measured = {"machine": machine()} | MEASURE[part]()
+            measured = {"machine": where} | MEASURE[part]()
             (RESULTS / f"{part}.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
             report.write(RESULTS)
     except (BenchmarkError, DataError) as error:
@@ -47,7 +50,7 @@ def main(asked: list[str]) -> int:
     return 0
 
 
-def machine() -> dict[str, str | int]:
+def machine() -> dict[str, str | int | bool]:
     """What the numbers hold for."""
     model = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
@@ -56,16 +59,29 @@ def machine() -> dict[str, str | int]:
     return {
         "processor": model,
         "instructions": torch.backends.cpu.get_cpu_capability(),
+        "bfloat16": torch.ops.mkldnn._is_mkldnn_bf16_supported(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),
+        "commit": commit(),
     }
+
+
+def commit() -> str:
+    """The commit that is measured, and whether files differ from it; empty outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 def measure_race() -> dict:
     results, bounds = race(SEEDS)
-    return {"results": [result._asdict() for result in results], "bounds": [bound._asdict() for bound in bounds]}
+    n_train = len(load_dataset("MNIST").images)
+    return {
+        "n_train": n_train,
+        "results": [result._asdict() for result in results],
+        "bounds": [bound._asdict() for bound in bounds],
+    }
 
 
 def measure_step() -> dict:

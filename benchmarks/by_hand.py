@@ -1,7 +1,6 @@
 """A training step written out by hand: the numbers of `training.train_step` without what autograd adds to them.
 
-No graph is recorded, memory is taken once, activations change in place and Adam runs over one vector. What still lies
-between this step and the limit is not PyTorch's bookkeeping.
+No graph is recorded, large tensors take their memory once, activations change in place and Adam runs over one vector.
 """
 
 from collections.abc import Sequence
@@ -35,7 +34,8 @@ class StepByHand:
         n = len(config.hidden) + 1
         self.encoder, self.decoder = range(n), range(n, 2 * n)
         batch = config.batch_size
-        self.inputs, self.d_inputs = ([torch.empty(batch, w.shape[1]) for w in self.weights] for _ in range(2))
+        self.inputs = [torch.empty(batch, w.shape[1]) for w in self.weights]
+        self.d_inputs = [None, *map(torch.empty_like, self.inputs[1:])]
         self.code, self.logits = torch.empty(batch, 2 * config.latent_dim), torch.empty(batch, data_dim)
         self.outputs = [*self.inputs[1:n], self.code, *self.inputs[n + 1 :], self.logits]
         self.scratch = torch.empty_like(self.logits)
@@ -70,7 +70,7 @@ class StepByHand:
         torch.addcmul(mu, sigma, eps, out=self.inputs[self.decoder[0]])
         self._forward(self.decoder)
         log_likelihood = torch.mul(x, self.logits, out=self.scratch).sum()
-        log_likelihood = log_likelihood - torch._C._nn.softplus(self.logits, out=self.scratch).sum()
+        log_likelihood = log_likelihood - torch.ops.aten.softplus.out(self.logits, out=self.scratch).sum()
         kl = kl_to_standard_normal(mu, logvar).sum()
 
         d_z = self._backward(self.decoder, torch.sigmoid(self.logits, out=self.scratch).sub_(x).div_(n_images))
@@ -94,5 +94,5 @@ class StepByHand:
                 return None
             gradient = torch.mm(gradient, self.weights[i], out=self.d_inputs[i])
             if i != layers[0]:
-                gradient = torch.ops.aten.threshold_backward(gradient, self.inputs[i], 0)
+                torch.ops.aten.threshold_backward.grad_input(gradient, self.inputs[i], 0, grad_input=gradient)
         return gradient

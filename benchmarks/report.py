@@ -8,10 +8,9 @@ from pathlib import Path
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
-from benchmarks.growth import Cost, slope
+from benchmarks.growth import IMAGES, Cost, slope
 from vaelib.plotting import curves, panels
 
-N_TRAIN = 60_000
 ROUND = [digit * 10.0**power for power in range(-3, 5) for digit in (1, 2, 5)]
 AXIS_LABELS = {"images": "images", "latent_dim": "K", "width": "width (1 = the paper's)", "batch_size": "batch"}
 
@@ -43,7 +42,7 @@ def tell_race(measured: dict) -> tuple[str, Figure]:
         by_peer.setdefault(result["peer"], []).append(result)
     limits = {kind: [bound[kind] for bound in measured["bounds"]] for kind in measured["bounds"][0]}
     epochs = {peer: [statistics.median(run["epochs"]) for run in runs] for peer, runs in by_peer.items()}
-    rates = {peer: N_TRAIN / statistics.median(seconds) for peer, seconds in epochs.items()}
+    rates = {peer: measured["n_train"] / statistics.median(seconds) for peer, seconds in epochs.items()}
     totals = {peer: statistics.median(run["trained"] for run in runs) for peer, runs in by_peer.items()}
     rows = {
         "epochs": lambda peer: str(len(by_peer[peer][0]["epochs"])),
@@ -64,8 +63,8 @@ def tell_race(measured: dict) -> tuple[str, Figure]:
         "## The race\n\nThe paper's MNIST model, K = 2; medians over the seeds, smallest and largest in brackets.\n\n"
         + table(["", *by_peer], [[name, *map(cell, by_peer)] for name, cell in rows.items()])
         + f"\nThe matrix products of one of our epochs alone take {spread(limits['as_trained'])} s, rounded as in our "
-        f"training: ours runs at {share['as_trained']:.0%} of that limit. With every product in float32, as the others "
-        f"compute them, they take {spread(limits['float32'])} s, {share['float32']:.0%} of our epoch.\n"
+        f"training: ours runs at {share['as_trained']:.0%} of that limit. The same products in float32 take "
+        f"{spread(limits['float32'])} s, {share['float32']:.0%} of our epoch.\n"
     )
     [ax] = panels(1, size=(6, 3.4))
     for peer, runs in by_peer.items():
@@ -86,7 +85,9 @@ def tell_step(measured: dict) -> tuple[str, None]:
         [kind, *(f"{p['kinds'][kind]:.2f} ({p['kinds'][kind] / t:.0%})" for p, t in zip(profiles, totals, strict=True))]
         for kind in profiles[0]["kinds"]
     ]
-    rows.append(["together", *(f"{total:.2f}" for total in totals)])
+    rows.append(["recorded together", *(f"{total:.2f}" for total in totals)])
+    whole = {share["batch_size"]: share["ours"] for share in measured["shares"] if share["precision"] == "bfloat16"}
+    rows.append(["a whole step without the profiler", *(f"{whole[profile['batch_size']]:.2f}" for profile in profiles)])
     rows.append(["the products alone, in a loop of their own", *(f"{profile['bound']:.2f}" for profile in profiles)])
     head = ["milliseconds of a step", *(f"batch of {profile['batch_size']}" for profile in profiles)]
     shares = []
@@ -96,8 +97,9 @@ def tell_step(measured: dict) -> tuple[str, None]:
         shares.append([str(share["batch_size"]), share["precision"], f"{products:.2f}", *ways])
     columns = ["batch", "factors of the products", "the products alone", "a step by hand", "our step"]
     return (
-        f"## A step\n\nUnder PyTorch's profiler, which slows it.\n\n{table(head, rows)}\n"
-        f"Without the profiler: seconds of the steps of an epoch, and the products' share of them.\n\n"
+        f"## A step\n\nUnder PyTorch's profiler, which records operations and not the Python between them.\n\n"
+        f"{table(head, rows)}\n"
+        f"Without the profiler: milliseconds of a step, and the products' share of them.\n\n"
         f"{table(columns, shares)}"
     ), None
 
@@ -126,7 +128,7 @@ def tell_growth(measured: dict) -> tuple[str, Figure]:
         ]
         for axis, costs in by_axis.items()
     ]
-    about = "On 15,000 images where the number of images is not what varies; otherwise as in the race."
+    about = f"On {IMAGES:,} images, except where the number of images varies; otherwise as in the race."
     return (
         f"## Growth\n\n{about}\n\n{table(['', 'values', 'seconds of an epoch', 'slope of the last three'], rows)}",
         figure,

@@ -151,6 +151,7 @@ def test_the_report_gives_each_number_with_its_pair(tmp_path):
 
     results = [run("plain", s, 8.0 + s, 240.0, 138.0 + s) for s in (0, 1, 2)] + [run("ours", 0, 2.0, 24.0, 137.5)]
     race = {
+        "n_train": 60_000,
         "machine": {"cores": 2},
         "results": results,
         "bounds": [{"as_trained": b, "float32": 2 * b} for b in (1.4, 1.5, 1.6)],
@@ -171,7 +172,7 @@ def test_the_report_shows_every_cost_that_was_measured(tmp_path):
     machine = {"cores": 2}
     (tmp_path / "growth.json").write_text(json.dumps({"machine": machine, "costs": [c._asdict() for c in costs]}))
     profiles = [{"batch_size": 256, "kinds": {"products": 3.0, "the rest": 1.0}, "bound": 2.5}]
-    shares = [Share(256, "bfloat16", 0.5, 1.0, 1.25)._asdict()]
+    shares = [Share(256, "bfloat16", 2.0, 4.0, 5.0)._asdict()]
     (tmp_path / "step.json").write_text(json.dumps({"machine": machine, "profiles": profiles, "shares": shares}))
     waits = [{"command": "make book", "seconds": 300.0, "stages": {"mnist": 12.0}}]
     (tmp_path / "book.json").write_text(json.dumps({"machine": machine, "waits": waits}))
@@ -179,7 +180,7 @@ def test_the_report_shows_every_cost_that_was_measured(tmp_path):
     text = (tmp_path / "README.md").read_text()
     assert "| K | 1, 10, 1000 | 0.01, 0.10, 10.00 | 1.00 |" in text
     assert "| products | 3.00 (75%) |" in text and "| **make book** | **300.0** |\n| mnist | 12.0 |" in text
-    assert "| 256 | bfloat16 | 0.50 | 1.00 (50%) | 1.25 (40%) |" in text
+    assert "| 256 | bfloat16 | 2.00 | 4.00 (50%) | 5.00 (40%) |" in text
     _, figure = report.tell_growth({"costs": [c._asdict() for c in costs]})
     for ax in figure.axes:
         low, high = ax.get_ylim()

@@ -93,8 +93,8 @@ async def _execute_all(cache: JupyterCacheBase, paths: list[Path]) -> list[Stop]
             print(f"  {path.stem} ...", flush=True)
             notebook, stop, imported = await execute(path)
             seconds = time.perf_counter() - start
-        importing.append(imported)
         if stop is None:
+            importing.append(imported)
             _store(cache, path, notebook, {"execution_seconds": seconds})
             _relay_warnings(path.stem, notebook)
         print(f"  {path.stem} {'executed' if stop is None else 'STOPPED'} after {seconds:.0f} s", flush=True)
@@ -103,7 +103,7 @@ async def _execute_all(cache: JupyterCacheBase, paths: list[Path]) -> list[Stop]
     # The long chapters are late in the book: begun last, one of them would run alone at the end.
     stops = await asyncio.gather(*map(one, reversed(paths)))
     if importing:
-        print(f"  of it starting kernels and importing, added up over the chapters: {sum(importing):.1f} s", flush=True)
+        print(f"  kernels starting and importing, added up over the chapters: {sum(importing):.1f} s", flush=True)
     return [stop for stop in reversed(stops) if stop]
 
 

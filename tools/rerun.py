@@ -63,7 +63,7 @@ def _value(name: str, text: str, default: object) -> object:
         if text.lower() not in words:
             raise BookError(f"{shown}: give 1 or 0")
         return words[text.lower()]
-    if name in MINIMUM or (isinstance(default, int)):
+    if name in MINIMUM or isinstance(default, int):
         try:
             number = int(text)
         except ValueError:
