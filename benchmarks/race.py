@@ -27,8 +27,8 @@ from vaelib.training import bfloat16_products, heldout_elbo
 
 PEERS = Path(__file__).parent / "peers"
 PYTHAE = ROOT / "_build" / "pythae" / "bin" / "python"
-# The race is to the loss that the plain way has after 30 epochs. Ours needs about 12 for it (picked on seeds 11 to 14); the
-# book trains for 14, to be on the better side of it.
+# The race is to the loss that the plain way has after 30 epochs. Ours needs about 12 for it (picked on seeds 11 to 14);
+# the book trains for 14, to be on the better side of it.
 EPOCHS = {"plain": 30, "pythae": 30, "ours": 12}
 
 

@@ -97,7 +97,7 @@ def tell_step(measured: dict) -> tuple[str, None]:
         shares.append([str(share["batch_size"]), share["precision"], f"{products:.2f}", *ways])
     columns = ["batch", "factors of the products", "the products alone", "a step by hand", "our step"]
     return (
-        f"## A step\n\nUnder PyTorch's profiler, which records operations and not the Python between them.\n\n"
+        f"## A step\n\nUnder PyTorch's profiler, which slows operations and leaves out the Python between them.\n\n"
         f"{table(head, rows)}\n"
         f"Without the profiler: milliseconds of a step, and the products' share of them.\n\n"
         f"{table(columns, shares)}"
