@@ -1,6 +1,6 @@
 """Everything that `make bench` measures, into benchmarks/results.
 
-python -m benchmarks [race] [step] [growth] [book]      (all where none is named)
+python -m benchmarks [race] [step] [growth] [book] [gpu]      (all that can be where none is named)
 """
 
 import itertools
@@ -13,17 +13,18 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import BenchmarkError, report
+from benchmarks import BenchmarkError, gpu, report
 from benchmarks.book import waits
 from benchmarks.growth import growth
 from benchmarks.race import PYTHAE, race
 from benchmarks.step import BATCHES, PRECISIONS, SHARE_BATCHES, share, step_profile
 from tools.chapters import ROOT
 from vaelib.data import DataError, load_dataset
+from vaelib.paper import EXPERIMENTS
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (1, 2, 3)
-PARTS = ("race", "step", "growth", "book")
+PARTS = ("race", "step", "growth", "book", "gpu")
 
 
 def main(asked: list[str]) -> int:
@@ -31,8 +32,10 @@ def main(asked: list[str]) -> int:
     if unknown := set(asked) - set(PARTS):
         print(f"bench: there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}", file=sys.stderr)
         return 2
-    parts = asked or PARTS
+    parts = asked or [part for part in PARTS if part != "gpu" or torch.cuda.is_available()]
     try:
+        if "gpu" in parts and not torch.cuda.is_available():
+            raise BenchmarkError("the part gpu needs a GPU, and PyTorch finds none here")
         load_dataset("MNIST", "test", limit=1)
         if "race" in parts and not PYTHAE.exists():
             raise BenchmarkError(f"{PYTHAE} is missing: run make bench, which makes pythae's environment")
@@ -64,6 +67,7 @@ def machine() -> dict[str, str | int | bool]:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "commit": commit(),
     }
 
@@ -106,7 +110,11 @@ def measure_book() -> dict:
     return {"waits": [wait._asdict() for wait in waits()]}
 
 
-MEASURE = {"race": measure_race, "step": measure_step, "growth": measure_growth, "book": measure_book}
+def measure_gpu() -> dict:
+    return {"runs": [run._asdict() for run in gpu.runs(EXPERIMENTS["mnist"], SEEDS)]}
+
+
+MEASURE = dict(zip(PARTS, (measure_race, measure_step, measure_growth, measure_book, measure_gpu), strict=True))
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -18,7 +18,7 @@ AXIS_LABELS = {"images": "images", "latent_dim": "K", "width": "width (1 = the p
 def write(results: Path) -> None:
     """Draw and tabulate every part that was measured. Each part says on which machine."""
     sections = []
-    tellers = {"race": tell_race, "step": tell_step, "growth": tell_growth, "book": tell_book}
+    tellers = {"race": tell_race, "step": tell_step, "growth": tell_growth, "book": tell_book, "gpu": tell_gpu}
     for part, tell in tellers.items():
         file = results / f"{part}.json"
         if file.exists():
@@ -86,9 +86,9 @@ def tell_step(measured: dict) -> tuple[str, None]:
         for kind in profiles[0]["kinds"]
     ]
     rows.append(["recorded together", *(f"{total:.2f}" for total in totals)])
-    whole = {share["batch_size"]: share["ours"] for share in measured["shares"] if share["precision"] == "bfloat16"}
-    rows.append(["a whole step without the profiler", *(f"{whole[profile['batch_size']]:.2f}" for profile in profiles)])
-    rows.append(["the products alone, in a loop of their own", *(f"{profile['bound']:.2f}" for profile in profiles)])
+    alike = {share["batch_size"]: share for share in measured["shares"] if share["precision"] == "bfloat16"}
+    for name, way in {"a whole step without the profiler": "ours", "the products alone": "products"}.items():
+        rows.append([name, *(f"{alike[profile['batch_size']][way]:.2f}" for profile in profiles)])
     head = ["milliseconds of a step", *(f"batch of {profile['batch_size']}" for profile in profiles)]
     shares = []
     for share in measured["shares"]:
@@ -142,6 +142,20 @@ def tell_book(measured: dict) -> tuple[str, None]:
         rows.append([f"**{wait['command']}**", f"**{wait['seconds']:.1f}**"])
         rows += [[stage, f"{seconds:.1f}"] for stage, seconds in wait["stages"].items()]
     return f"## The book\n\n{table(['', 'seconds'], rows)}", None
+
+
+def tell_gpu(measured: dict) -> tuple[str, None]:
+    """Epochs by how they were launched, and the losses of both devices."""
+    runs = measured["runs"]
+    rows = [
+        ["seconds of an epoch, operation by operation", spread([run["single"] for run in runs], ".3f")],
+        ["of the epoch that is captured", spread([run["capturing"] for run in runs], ".3f")],
+        ["of an epoch as one launch", spread([seconds for run in runs for seconds in run["one_launch"]], ".3f")],
+        ["held-out loss (nats)", spread([run["heldout_loss"] for run in runs])],
+        ["the same, trained on the processor", spread([run["on_cpu"] for run in runs])],
+    ]
+    about = "The paper's MNIST model, K = 2; medians over epochs and seeds, smallest and largest in brackets."
+    return f"## On a GPU\n\n{about}\n\n{table(['', ''], rows)}", None
 
 
 def ticks(axis: Axis, values: Sequence[float]) -> None:

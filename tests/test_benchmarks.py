@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import BenchmarkError, report
+from benchmarks import BenchmarkError, gpu, report
 from benchmarks.__main__ import main
 from benchmarks.book import stages
 from benchmarks.bound import bound_epoch, products_per_image
@@ -171,7 +171,7 @@ def test_the_report_shows_every_cost_that_was_measured(tmp_path):
     costs = [Cost(axis, value, 0.01 * value) for axis in AXES for value in (1, 10, 1000)]  # 0.01 to 10 s
     machine = {"cores": 2}
     (tmp_path / "growth.json").write_text(json.dumps({"machine": machine, "costs": [c._asdict() for c in costs]}))
-    profiles = [{"batch_size": 256, "kinds": {"products": 3.0, "the rest": 1.0}, "bound": 2.5}]
+    profiles = [{"batch_size": 256, "kinds": {"products": 3.0, "the rest": 1.0}}]
     shares = [Share(256, "bfloat16", 2.0, 4.0, 5.0)._asdict()]
     (tmp_path / "step.json").write_text(json.dumps({"machine": machine, "profiles": profiles, "shares": shares}))
     waits = [{"command": "make book", "seconds": 300.0, "stages": {"mnist": 12.0}}]
@@ -188,6 +188,24 @@ def test_the_report_shows_every_cost_that_was_measured(tmp_path):
         assert all(low <= tick <= high for tick in ax.get_yticks()) and len(ax.get_yticks()) > 5
 
 
+def test_a_run_on_a_device_is_told_by_how_its_epochs_were_launched(tmp_path, tiny_digits):
+    [run] = gpu.runs(replace(tiny_digits, epochs=4), (5,), device="cpu")
+    assert len(run.one_launch) == 2 and min(run.single, run.capturing, *run.one_launch) > 0
+    assert run.heldout_loss == run.on_cpu > 0  # on one device: the same run twice
+    told = run._replace(single=0.5, capturing=0.75, one_launch=[0.1, 0.2, 0.3], heldout_loss=137.5, on_cpu=138.25)
+    (tmp_path / "gpu.json").write_text(json.dumps({"machine": {"gpu": "one"}, "runs": [told._asdict()]}))
+    report.write(tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "operation by operation | 0.500 (0.500 to 0.500) |" in text and "launch | 0.200 (0.100 to 0.300) |" in text
+    assert "| held-out loss (nats) | 137.50" in text and "processor | 138.25" in text
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_its_part_is_refused(capsys):
+    assert main(["step", "gpu"]) == 1
+    assert capsys.readouterr().err == "bench: the part gpu needs a GPU, and PyTorch finds none here\n"
+
+
 @pytest.mark.usefixtures("offline")
 def test_without_mnist_nothing_is_measured(capsys):
     assert main(["step"]) == 1
@@ -201,4 +219,4 @@ def test_a_peer_that_stops_says_why(tmp_path):
 
 def test_an_unknown_part_is_refused(capsys):
     assert main(["rase"]) == 2
-    assert "no part rase; there are race, step, growth, book" in capsys.readouterr().err
+    assert "no part rase; there are race, step, growth, book, gpu" in capsys.readouterr().err

@@ -7,6 +7,7 @@ Axes: S samples of z, B batch, K latent. A prior is any object with `log_prob` a
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -48,16 +49,14 @@ class EqualGaussians:
     variance: float
 
     def log_prob(self, z: Tensor) -> Tensor:
-        log_p = gaussian_log_likelihood(z[..., None, :], z.new_tensor(self.means), self._logvar(z))
+        logvar = z.new_full((), math.log(self.variance))
+        log_p = gaussian_log_likelihood(z[..., None, :], _rows(self.means, z.dtype, z.device), logvar)
         return log_p.logsumexp(-1) - math.log(len(self.means))
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         noise = _randn(n, len(self.means[0]), generator=generator)
         centres = torch.randint(len(self.means), (n,), generator=generator, device=noise.device)
-        return noise.new_tensor(self.means)[centres] + math.sqrt(self.variance) * noise
-
-    def _logvar(self, z: Tensor) -> Tensor:
-        return z.new_tensor(math.log(self.variance))
+        return _rows(self.means, noise.dtype, noise.device)[centres] + math.sqrt(self.variance) * noise
 
 
 @dataclass(frozen=True)
@@ -155,6 +154,11 @@ _WIDTHS = tuple(2 * scale for scale in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0))
 def _kernel_sum(a: Tensor, b: Tensor) -> Tensor:
     squares = (a[:, None] - b).square()
     return sum((c / (c + squares)).sum() for c in _WIDTHS)
+
+
+@cache  # a CUDA graph of training steps cannot copy them to the GPU each time
+def _rows(rows: tuple[tuple[float, ...], ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(rows, dtype=dtype, device=device)
 
 
 def _randn(*shape: int, generator: torch.Generator | None) -> Tensor:

@@ -5,7 +5,7 @@ Axes: N images, B batch, D pixels, K latent.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
+from vaelib.captured import Captured
 from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset
 from vaelib.elbo import ElboTerms, elbo
@@ -25,6 +26,9 @@ from vaelib.objectives import reconstruction_step, regularised_step
 # Adam's moments of weights that nothing moves any more shrink into denormal numbers, which slow processors down: by the
 # sixth epoch an epoch takes twice as long. Threads take the setting over when they start, so it is made here, early.
 torch.set_flush_denormal(True)
+
+# A CUDA graph holds every kernel of its epoch, about 130 a step. Longer epochs are launched kernel by kernel.
+CAPTURED_STEPS = 1_000
 
 
 class Epoch(NamedTuple):
@@ -70,11 +74,12 @@ def fit(
 ) -> TrainedRun:
     """Train the model that `config` describes and measure it on held-out images.
 
-    `data` and `heldout` default to the two splits of `config.dataset`. `device="auto"` takes a GPU where there is one;
-    on one machine's CPU the same config gives the same weights, bit for bit. Matrix products may be rounded as in
-    `bfloat16_products`, so another processor's weights differ as another seed's would. The progress bar (epoch, ELBO in
-    nats, time left) is drawn on a terminal only. Raises ValueError or DataError before any training on bad input, and
-    TrainingError when the ELBO (of an autoencoder, the log-likelihood) stops being finite.
+    `data` and `heldout` default to the two splits of `config.dataset`. `device="auto"` takes a GPU where there is one,
+    and there an epoch is one launch from the second on (`Captured`). On one machine's CPU the same config gives the
+    same weights, bit for bit. Matrix products may be rounded as in `bfloat16_products`, so another processor's weights
+    differ as another seed's would. The progress bar (epoch, ELBO in nats, time left) is drawn on a terminal only.
+    Raises ValueError or DataError before any training on bad input, and TrainingError when the ELBO (of an autoencoder,
+    the log-likelihood) stops being finite.
     """
     data = config.load("train") if data is None else data
     heldout = config.load("test") if heldout is None else heldout
@@ -90,29 +95,31 @@ def fit(
     generator = torch.Generator(where).manual_seed(config.seed)
     images = data.images.to(where)
     steps = math.ceil(len(images) / config.batch_size)
-    optimiser = torch.optim.Adam(model.parameters(), config.learning_rate, (0.9, config.beta2), fused=True)
-    schedule = _schedule(config, optimiser, config.epochs * steps)
+    rates = learning_rates(config, config.epochs * steps)
+    run_epoch = partial(one_epoch, config, model, adam(config, model), images, generator)
+    if where.type == "cuda":
+        rates = torch.tensor(rates, device=where)
+        if steps <= CAPTURED_STEPS:
+            run_epoch = Captured(run_epoch, generator)
 
-    step, objective = _step(config), "ELBO" if config.model == "vae" else "log-likelihood"
+    objective = "ELBO" if config.model == "vae" else "log-likelihood"
     history = []
     label = f"{config.dataset} K={config.latent_dim} seed {config.seed}"
     # disable=None: a bar on a terminal, none in a notebook or a log.
     bar = tqdm(range(config.epochs), label, unit="epoch", disable=None if progress else True)
     for epoch in bar:
         start = time.perf_counter()
-        rate = schedule.get_last_lr()[0]
-        totals = 0.0
+        order = torch.randperm(len(images), generator=generator, device=where)
+        its_rates = rates[epoch * steps : (epoch + 1) * steps]
         with bfloat16_products():
-            for batch in torch.randperm(len(images), generator=generator, device=where).split(config.batch_size):
-                totals = totals + step(model, optimiser, images[batch], generator)
-                schedule.step()
+            totals = run_epoch(order, its_rates)
         means = [total / len(images) for total in totals.tolist()]  # the epoch's one synchronisation
         if not math.isfinite(means[-1]):
             raise TrainingError(
                 f"the {objective} became {means[-1]} in epoch {epoch + 1} of {config.epochs}: "
                 f"try a learning_rate below {config.learning_rate:g}"
             )
-        history.append(Epoch(epoch + 1, *_terms(means), rate, time.perf_counter() - start))
+        history.append(Epoch(epoch + 1, *_terms(means), float(its_rates[0]), time.perf_counter() - start))
         bar.set_postfix_str(f"{objective} {means[-1]:.2f} nats")
     measure = heldout_elbo if config.model == "vae" else _heldout_log_likelihood
     measured = measure(model, heldout.images.to(where))
@@ -122,6 +129,49 @@ def fit(
             f"the held-out {objective} is {final} after training: try a learning_rate below {config.learning_rate:g}"
         )
     return TrainedRun(model.cpu(), config, tuple(history), measured, data.digest, str(where))
+
+
+def one_epoch(
+    config: TrainConfig,
+    model: LatentModel,
+    optimiser: torch.optim.Optimizer,
+    images: Tensor,
+    generator: torch.Generator,
+    order: Tensor,
+    rates: Sequence[float] | Tensor,
+) -> Tensor:
+    """A step for each batch of `images` (N, D), taken in the `order` (N,), at one of the `rates` each.
+
+    Returns the sums over the images of what a step returns, in nats. Nothing is read off the device: on a GPU, where
+    `rates` is a tensor beside the images, all of it can be one launch.
+    """
+    step, totals = _step(config), 0.0
+    for batch, rate in zip(order.split(config.batch_size), rates, strict=True):
+        optimiser.param_groups[0]["lr"] = rate
+        totals = totals + step(model, optimiser, images[batch], generator)
+    return totals
+
+
+def adam(config: TrainConfig, model: LatentModel) -> torch.optim.Adam:
+    """The optimiser of `config`, one kernel for all weights; on a GPU a CUDA graph can hold it."""
+    on_gpu = next(model.parameters()).is_cuda
+    return torch.optim.Adam(
+        model.parameters(), config.learning_rate, (0.9, config.beta2), fused=True, capturable=on_gpu
+    )
+
+
+def learning_rates(config: TrainConfig, n_steps: int) -> list[float]:
+    """The learning rate of each step, by the schedule of `config`."""
+    if config.schedule == "constant":
+        return [config.learning_rate] * n_steps
+    unused = torch.optim.SGD([torch.zeros(())], config.learning_rate)
+    schedule = OneCycleLR(unused, config.learning_rate, total_steps=n_steps, cycle_momentum=False)
+    unused.step()  # a schedule that moves before its optimiser warns
+    rates = []
+    for _ in range(n_steps):
+        rates.append(schedule.get_last_lr()[0])
+        schedule.step()
+    return rates
 
 
 @contextmanager
@@ -200,12 +250,6 @@ def _step(config: TrainConfig) -> Callable[..., Tensor]:
 def resolve_device(device: str) -> torch.device:
     """ "auto" is a GPU where there is one; anything else is torch's name of a device."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
-
-
-def _schedule(config: TrainConfig, optimiser: torch.optim.Optimizer, total_steps: int) -> LRScheduler:
-    if config.schedule == "constant":
-        return LambdaLR(optimiser, lambda step: 1.0)
-    return OneCycleLR(optimiser, config.learning_rate, total_steps=total_steps, cycle_momentum=False)
 
 
 def _check_images(images: Tensor, config: TrainConfig) -> None:
