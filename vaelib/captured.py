@@ -11,13 +11,12 @@ class Captured:
 
     The first call runs as it stands: libraries and optimisers take memory in it that must not belong to the graph. The
     second call captures the function, and from then on every call is one launch of what was captured. The function must
-    do the same at every call, on inputs of the same shapes: it may read nothing off the device and copy nothing to it,
-    and must draw from `generator` alone. Values that it changes, such as weights, change as they would without a graph.
+    do the same at every call, on inputs of the same shapes: it may read nothing off the device and copy nothing to it.
+    What it changes, such as weights and the state of a generator, changes as it would without a graph.
     """
 
-    def __init__(self, function: Callable[..., Tensor], generator: torch.Generator) -> None:
+    def __init__(self, function: Callable[..., Tensor]) -> None:
         self.function = function
-        self.generator = generator
         self.stream: torch.cuda.Stream | None = None
         self.graph: torch.cuda.CUDAGraph | None = None
 
@@ -44,6 +43,5 @@ class Captured:
     def _capture(self, inputs: tuple[Tensor, ...]) -> None:
         self.inputs = [value.clone() for value in inputs]  # the addresses that the graph reads from
         self.graph = torch.cuda.CUDAGraph()
-        self.graph.register_generator_state(self.generator)
         with torch.cuda.graph(self.graph, stream=self.stream):
             self.output = self.function(*self.inputs)

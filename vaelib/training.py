@@ -100,7 +100,7 @@ def fit(
     if where.type == "cuda":
         rates = torch.tensor(rates, device=where)
         if steps <= CAPTURED_STEPS:
-            run_epoch = Captured(run_epoch, generator)
+            run_epoch = Captured(run_epoch)
 
     objective = "ELBO" if config.model == "vae" else "log-likelihood"
     history = []
