@@ -24,15 +24,14 @@ from vaelib.paper import EXPERIMENTS
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (1, 2, 3)
-PARTS = ("race", "step", "growth", "book", "gpu")
 
 
 def main(asked: list[str]) -> int:
     """Measure the parts asked for, write their numbers and draw their pictures; returns the exit status."""
-    if unknown := set(asked) - set(PARTS):
-        print(f"bench: there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}", file=sys.stderr)
+    if unknown := set(asked) - set(MEASURE):
+        print(f"bench: there is no part {', '.join(sorted(unknown))}; there are {', '.join(MEASURE)}", file=sys.stderr)
         return 2
-    parts = asked or [part for part in PARTS if part != "gpu" or torch.cuda.is_available()]
+    parts = asked or [part for part in MEASURE if part != "gpu" or torch.cuda.is_available()]
     try:
         if "gpu" in parts and not torch.cuda.is_available():
             raise BenchmarkError("the part gpu needs a GPU, and PyTorch finds none here")
@@ -114,7 +113,13 @@ def measure_gpu() -> dict:
     return {"runs": [run._asdict() for run in gpu.runs(EXPERIMENTS["mnist"], SEEDS)]}
 
 
-MEASURE = dict(zip(PARTS, (measure_race, measure_step, measure_growth, measure_book, measure_gpu), strict=True))
+MEASURE = {
+    "race": measure_race,
+    "step": measure_step,
+    "growth": measure_growth,
+    "book": measure_book,
+    "gpu": measure_gpu,
+}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

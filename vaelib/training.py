@@ -96,11 +96,10 @@ def fit(
     images = data.images.to(where)
     steps = math.ceil(len(images) / config.batch_size)
     rates = learning_rates(config, config.epochs * steps)
+    rates_there = torch.tensor(rates, device=where) if where.type == "cuda" else rates
     run_epoch = partial(one_epoch, config, model, adam(config, model), images, generator)
-    if where.type == "cuda":
-        rates = torch.tensor(rates, device=where)
-        if steps <= CAPTURED_STEPS:
-            run_epoch = Captured(run_epoch)
+    if where.type == "cuda" and steps <= CAPTURED_STEPS:
+        run_epoch = Captured(run_epoch)
 
     objective = "ELBO" if config.model == "vae" else "log-likelihood"
     history = []
@@ -110,16 +109,16 @@ def fit(
     for epoch in bar:
         start = time.perf_counter()
         order = torch.randperm(len(images), generator=generator, device=where)
-        its_rates = rates[epoch * steps : (epoch + 1) * steps]
+        first = epoch * steps
         with bfloat16_products():
-            totals = run_epoch(order, its_rates)
+            totals = run_epoch(order, rates_there[first : first + steps])
         means = [total / len(images) for total in totals.tolist()]  # the epoch's one synchronisation
         if not math.isfinite(means[-1]):
             raise TrainingError(
                 f"the {objective} became {means[-1]} in epoch {epoch + 1} of {config.epochs}: "
                 f"try a learning_rate below {config.learning_rate:g}"
             )
-        history.append(Epoch(epoch + 1, *_terms(means), float(its_rates[0]), time.perf_counter() - start))
+        history.append(Epoch(epoch + 1, *_terms(means), rates[first], time.perf_counter() - start))
         bar.set_postfix_str(f"{objective} {means[-1]:.2f} nats")
     measure = heldout_elbo if config.model == "vae" else _heldout_log_likelihood
     measured = measure(model, heldout.images.to(where))
