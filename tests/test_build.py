@@ -39,7 +39,7 @@ def book(tmp_path):
     shutil.copytree(ROOT / "book" / "static", root / "book" / "static")
     (root / "book" / "references.bib").write_text("", encoding="utf-8")
     (root / "requirements.txt").write_text("torch==0\n", encoding="utf-8")
-    (root / "vaelib" / "elbo.py").write_text("bound = 1\n", encoding="utf-8")
+    (root / "vaelib" / "bounds.py").write_text("bound = 1\n", encoding="utf-8")
     (root / "_toc.yml").write_text(
         "format: jb-book\nroot: book/index\nparts:\n- caption: All\n  chapters:\n"
         "  - file: book/theory\n  - file: book/trial\n",
@@ -90,7 +90,7 @@ def test_parameters_are_read_without_running_anything(book):
     assert found == {"dataset": "MNIST", "latent_dim": 2, "epochs": None, "seed": 1, "smoke": False}
 
 
-@pytest.mark.parametrize("changed", ["vaelib/elbo.py", "vaelib/new.py", "requirements.txt", "results/table.csv"])
+@pytest.mark.parametrize("changed", ["vaelib/bounds.py", "vaelib/new.py", "requirements.txt", "results/table.csv"])
 def test_cache_folder_changes_with_code_lock_and_results(book, changed):
     before = cache_folder(book, FACTS)
     (book / changed).parent.mkdir(exist_ok=True)

@@ -11,9 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from vaelib import priors, training
+from vaelib.bounds import elbo
 from vaelib.captured import Captured
 from vaelib.config import TrainConfig
-from vaelib.elbo import elbo
 from vaelib.models import VAE
 from vaelib.priors import DIVERGENCES
 from vaelib.training import adam, bfloat16_products, fit, initial_model, learning_rates, one_epoch

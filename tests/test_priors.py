@@ -10,9 +10,9 @@ from scipy import integrate, stats
 from torch.distributions import Normal, kl_divergence
 
 import vaelib
+from vaelib.bounds import elbo, log_marginal
 from vaelib.config import TrainConfig
 from vaelib.densities import reparameterise
-from vaelib.elbo import elbo, log_marginal
 from vaelib.measures import cluster_purity, hoyer_sparsity, laplacian_variance, two_sample_accuracy
 from vaelib.models import VAE, Autoencoder
 from vaelib.objectives import regularised_step

@@ -50,21 +50,21 @@ BERNOULLI = "(x * logits - F.softplus(logits)).sum(-1)"
 LOSS = "loss = -terms.elbo.mean()"
 
 MUTANTS = (
-    Mutant(13, "KL added", "elbo", ELBO, "ElboTerms(log_likelihood, kl, log_likelihood + kl)"),
-    Mutant(13, "KL forgotten", "elbo", ELBO, "ElboTerms(log_likelihood, kl, log_likelihood)"),
-    Mutant(13, "KL halved", "elbo", ELBO, "ElboTerms(log_likelihood, kl, log_likelihood - kl / 2)"),
+    Mutant(13, "KL added", "bounds", ELBO, "ElboTerms(log_likelihood, kl, log_likelihood + kl)"),
+    Mutant(13, "KL forgotten", "bounds", ELBO, "ElboTerms(log_likelihood, kl, log_likelihood)"),
+    Mutant(13, "KL halved", "bounds", ELBO, "ElboTerms(log_likelihood, kl, log_likelihood - kl / 2)"),
     Mutant(
         13,
         "no expectation: z at the mean",
-        "elbo",
+        "bounds",
         "z = reparameterise(mu.expand(n_samples, *mu.shape), logvar, generator=generator)",
         "z = mu.expand(n_samples, *mu.shape)",
     ),
-    Mutant(14, "draws summed", "elbo", DRAWS, "log_likelihood = model.log_likelihood(x, z).sum(0)"),
+    Mutant(14, "draws summed", "bounds", DRAWS, "log_likelihood = model.log_likelihood(x, z).sum(0)"),
     Mutant(
         14,
         "likelihoods averaged before the logarithm",
-        "elbo",
+        "bounds",
         DRAWS,
         "log_likelihood = model.log_likelihood(x, z).logsumexp(0) - math.log(n_samples)",
     ),
@@ -95,16 +95,16 @@ MUTANTS = (
     Mutant(
         IMPORTANCE_WEIGHTED,
         "prior forgotten",
-        "elbo",
+        "bounds",
         "model.log_likelihood(x, z) + log_prior",
         "model.log_likelihood(x, z)",
     ),
-    Mutant(IMPORTANCE_WEIGHTED, "proposal added", "elbo", "log_prior - gaussian", "log_prior + gaussian"),
-    Mutant(IMPORTANCE_WEIGHTED, "1/S forgotten", "elbo", "return total - math.log(n_samples)", "return total"),
+    Mutant(IMPORTANCE_WEIGHTED, "proposal added", "bounds", "log_prior - gaussian", "log_prior + gaussian"),
+    Mutant(IMPORTANCE_WEIGHTED, "1/S forgotten", "bounds", "return total - math.log(n_samples)", "return total"),
     Mutant(
         IMPORTANCE_WEIGHTED,
         "logarithms averaged",
-        "elbo",
+        "bounds",
         "log_weight.logsumexp(0)",
         "log_weight.mean(0) + math.log(len(log_weight))",
     ),

@@ -6,7 +6,7 @@ Axes: B batch, D pixels.
 import torch
 from torch import Tensor
 
-from vaelib.elbo import elbo
+from vaelib.bounds import elbo
 from vaelib.models import VAE, Autoencoder
 from vaelib.priors import DIVERGENCES
 

@@ -1,8 +1,8 @@
 """Trained models on disk, each under a name made from its content: the same config trains once.
 
 A run is `<key>/` with `weights.safetensors`, `config.json`, `history.json` and, written last, `DONE`: the sha256 of the
-other three. The key covers the config, the digests of training and held-out images, the code that training runs and
-torch's version, so a run found by its key is the run that would be trained.
+other three. The key covers the config, the digests of training and held-out images, the code that training runs,
+torch's version and the kind of device, so a run found by its key is the run that would be trained.
 """
 
 import ast
@@ -18,10 +18,10 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
+from vaelib.bounds import ElboTerms
 from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset, project_root
-from vaelib.elbo import ElboTerms
-from vaelib.training import Epoch, TrainedRun, fit, initial_model
+from vaelib.training import Epoch, TrainedRun, fit, initial_model, resolve_device
 
 FILES = ("weights.safetensors", "config.json", "history.json")
 
@@ -33,7 +33,7 @@ def get_or_train(config: TrainConfig, *, device: str = "auto", progress: bool = 
     trained again. Raises what `load_dataset` and `fit` raise.
     """
     data, heldout = config.load("train"), config.load("test")
-    folder = store() / run_key(config, data.digest, heldout.digest)
+    folder = store() / run_key(config, data.digest, heldout.digest, resolve_device(device).type)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):  # two processes that want the same run train it once
         if folder.exists():
@@ -47,14 +47,24 @@ def get_or_train(config: TrainConfig, *, device: str = "auto", progress: bool = 
     return run
 
 
+def stored(config: TrainConfig, *, device: str = "auto") -> TrainedRun | None:
+    """The run of `config` if the store has it whole, else None. Raises what `load_dataset` raises."""
+    data, heldout = config.load("train"), config.load("test")
+    folder = store() / run_key(config, data.digest, heldout.digest, resolve_device(device).type)
+    try:
+        return _load(folder, config, data)
+    except (OSError, ValueError):
+        return None
+
+
 def store() -> Path:
     """Where runs are kept: `$VAELIB_RUNS`, or `runs/` in the project."""
     return Path(os.environ.get("VAELIB_RUNS") or project_root() / "runs")
 
 
-def run_key(config: TrainConfig, data_digest: str, heldout_digest: str) -> str:
+def run_key(config: TrainConfig, data_digest: str, heldout_digest: str, device: str = "cpu") -> str:
     """The name of a run: 16 hex digits of a sha256 over everything that decides its weights and its held-out ELBO."""
-    parts = [config.to_json(), data_digest, heldout_digest, code_digest(), torch.__version__]
+    parts = [config.to_json(), data_digest, heldout_digest, code_digest(), torch.__version__, device]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -96,7 +106,7 @@ def _save(run: TrainedRun, folder: Path) -> None:
         "history": run.history,
         "heldout": run.heldout,
         "data_digest": run.data_digest,
-        "device": run.device,
+        "machine": run.machine,
         "torch": torch.__version__,
     }
     beside = folder.with_name(f".unfinished-{folder.name}")
@@ -122,7 +132,7 @@ def _load(folder: Path, config: TrainConfig, data: ImageDataset) -> TrainedRun:
     model.load_state_dict(load_file(folder / FILES[0]))
     record = json.loads((folder / "history.json").read_text())
     history = tuple(Epoch(*row) for row in record["history"])
-    return TrainedRun(model, config, history, ElboTerms(*record["heldout"]), record["data_digest"], record["device"])
+    return TrainedRun(model, config, history, ElboTerms(*record["heldout"]), record["data_digest"], record["machine"])
 
 
 def _sha256(path: Path) -> str:

@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
+from vaelib.bounds import ElboTerms, elbo
 from vaelib.captured import Captured
 from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset
-from vaelib.elbo import ElboTerms, elbo
+from vaelib.machine import describe
 from vaelib.models import VAE, Autoencoder, LatentModel
 from vaelib.objectives import reconstruction_step, regularised_step
 
@@ -50,6 +51,7 @@ class TrainedRun:
     """A trained model and how it came about.
 
     `heldout` holds mean ElboTerms over held-out images, as floats; of an autoencoder the log-likelihood, as in `Epoch`.
+    `machine` says what it was trained on: processor, instruction set, precision and threads.
     """
 
     model: LatentModel
@@ -57,7 +59,7 @@ class TrainedRun:
     history: tuple[Epoch, ...]
     heldout: ElboTerms
     data_digest: str
-    device: str
+    machine: str
 
 
 class TrainingError(RuntimeError):
@@ -127,7 +129,7 @@ def fit(
         raise TrainingError(
             f"the held-out {objective} is {final} after training: try a learning_rate below {config.learning_rate:g}"
         )
-    return TrainedRun(model.cpu(), config, tuple(history), measured, data.digest, str(where))
+    return TrainedRun(model.cpu(), config, tuple(history), measured, data.digest, describe(where))
 
 
 def one_epoch(

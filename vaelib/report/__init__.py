@@ -1,0 +1,26 @@
+"""What a page says: which run it shows, what that run found, and what follows for the paper's claims.
+
+The objects returned here show as HTML or Markdown in a page and as plain text in a terminal.
+"""
+
+from vaelib.report.findings import Finding, captioned, compare, finding, reading
+from vaelib.report.provenance import conclusive, notice, opening, provenance
+from vaelib.report.verdicts import above, below, every_seed, exact, interval, verdicts
+
+__all__ = [
+    "Finding",
+    "above",
+    "below",
+    "captioned",
+    "compare",
+    "conclusive",
+    "every_seed",
+    "exact",
+    "finding",
+    "interval",
+    "notice",
+    "opening",
+    "provenance",
+    "reading",
+    "verdicts",
+]

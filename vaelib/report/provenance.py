@@ -1,0 +1,151 @@
+"""Which run a page shows: its data, config and machine, what differs from the book's own run, and stand-ins."""
+
+import dataclasses
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from vaelib.config import TrainConfig
+from vaelib.data import STAND_INS
+from vaelib.runs import stored
+from vaelib.training import TrainedRun
+
+TITLES = {"FashionMNIST": "Fashion-MNIST", "digits": "8 × 8 digits", "synthetic-boots": "drawn boots"}
+
+
+def title(dataset: str) -> str:
+    """A data set's name as a page writes it: of a path its last part."""
+    return TITLES.get(dataset, Path(dataset).name)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of small print."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        return f'<p class="provenance"><small>{escape(self.text)}</small></p>'
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A banner, or nothing at all when there is nothing to warn of."""
+
+    title: str = ""
+    text: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+    def __repr__(self) -> str:
+        return f"{self.title}: {self.text}" if self else ""
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return ""
+        return (
+            f'<div class="admonition warning"><p class="admonition-title">{escape(self.title)}</p>'
+            f"<p>{escape(self.text)}</p></div>"
+        )
+
+
+def provenance(run: TrainedRun) -> Line:
+    """Data and digest, what is not the plain VAE, K, epochs, seed, the held-out ELBO and the machine, in one line."""
+    config, heldout = run.config, run.heldout
+    kind = {"autoencoder": " · autoencoder", "vae": ""}[config.model]
+    if config.prior != "standard-normal":
+        kind += f" · {config.prior} prior"
+    if not config.follows_elbo:
+        kind += f" · β = {config.beta:g}"
+        kind += f" · {config.divergence_weight:g} × {config.divergence}" if config.divergence else ""
+    result = ("log p(x|z)", heldout.log_likelihood) if heldout.elbo is None else ("ELBO", heldout.elbo)
+    part = f", classes {', '.join(map(str, config.classes))}" if config.classes else ""
+    return Line(
+        f"{title(config.dataset)}{part} (data {run.data_digest[:8]}){kind} · K = {config.latent_dim} · "
+        f"{config.epochs} epochs · batch {config.batch_size} · seed {config.seed} · "
+        f"held-out {result[0]} {result[1]:.1f} nats per image · trained on {run.machine}"
+    )
+
+
+def notice(dataset: str, *, asked: str | None = None, smoke: bool = False) -> Notice:
+    """A banner for a page made from stand-in data or by a smoke run; empty for a full run on the data asked for.
+
+    `dataset` is what was used and `asked` what the page is about (`resolve_dataset` may have put one for the other).
+    """
+    stood_for = asked if asked and asked != dataset else None
+    texts = []
+    if stood_for:
+        texts.append(
+            f"{stood_for} could not be found or downloaded, so this page was made from {title(dataset)} instead. "
+            f"Its figures and numbers say nothing about the paper's claims, and no verdict is given."
+        )
+    elif dataset in STAND_INS.values():
+        texts.append(f"This page was made from {title(dataset)}, not from the paper's data: no verdict is given.")
+    if smoke:
+        texts.append("This is a smoke run: few images and few epochs, to show that the page runs. No verdict is given.")
+    return Notice("Not the paper's experiment", " ".join(texts)) if texts else Notice()
+
+
+def conclusive(dataset: str, *, smoke: bool) -> bool:
+    """Whether a page may give a verdict on the paper: a full run on one of the paper's data sets."""
+    return not smoke and dataset in STAND_INS
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a reader must know before the page begins: the banner, and what differs from the book's run."""
+
+    banner: Notice
+    difference: str
+
+    def __repr__(self) -> str:
+        return "\n".join(text for text in (repr(self.banner), self.difference) if text)
+
+    def _repr_html_(self) -> str:
+        line = f'<p class="rerun">{escape(self.difference)}</p>' if self.difference else ""
+        return self.banner._repr_html_() + line
+
+
+def opening(run: TrainedRun, book: TrainConfig, *, asked: str | None = None, smoke: bool = False) -> Opening:
+    """The banner of `notice`, and how `run` differs from the book's run of `book`, with the two held-out ELBOs.
+
+    The book's ELBO is read from the store; where this machine has not trained that run, the line says so. Nothing is
+    said of the book's own run.
+    """
+    banner = notice(run.config.dataset, asked=asked, smoke=smoke)
+    changed = {
+        field.name: (getattr(run.config, field.name), getattr(book, field.name))
+        for field in dataclasses.fields(TrainConfig)
+        if getattr(run.config, field.name) != getattr(book, field.name)
+    }
+    if not changed:
+        return Opening(banner, "")
+    there = stored(book)
+    what = ", ".join(
+        f"{_words(name)} {_value(name, here)} (there {_value(name, its)})" for name, (here, its) in changed.items()
+    )
+    theirs = (
+        f"{there.heldout.elbo:.1f} in the book's run on this machine"
+        if there
+        else "the book's own run is not stored on this machine"
+    )
+    other = "; they are of different images, so they do not compare" if {"dataset", "classes"} & set(changed) else ""
+    return Opening(
+        banner,
+        f"This page is a rerun. It differs from the book's page in: {what}. "
+        f"Held-out ELBO in nats per image: {run.heldout.elbo:.1f} here, {theirs}{other}.",
+    )
+
+
+def _words(name: str) -> str:
+    return {"latent_dim": "K =", "dataset": "data", "limit": "images"}.get(name, name.replace("_", " "))
+
+
+def _value(name: str, value: object) -> str:
+    if name == "dataset":
+        return title(str(value))
+    return "all" if value is None else ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,133 @@
+"""Verdicts: held, did not hold, too close to call, each by a rule that is printed beside it.
+
+A rule looks at one number for each seed. It is written down with the claim, before the runs.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from scipy.stats import t as student
+
+from vaelib.report.findings import KEY
+from vaelib.report.provenance import conclusive
+
+HELD, DID_NOT_HOLD, TOO_CLOSE = "held", "did not hold", "too close to call"
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim: what was measured, the rule, and what follows from it.
+
+    `outcome` is HELD, DID_NOT_HOLD or TOO_CLOSE, or None where there are too few seeds for a verdict.
+    """
+
+    claim: str
+    measured: str
+    rule: str
+    outcome: str | None
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of `values`, one a seed, and the ends of its 95 % interval by Student's t; infinite for a single value."""
+    values = [float(value) for value in values]
+    n, mean = len(values), math.fsum(values) / len(values)
+    if n < 2:
+        return mean, -math.inf, math.inf
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    half = student.ppf((1 + CONFIDENCE) / 2, n - 1) * deviation / math.sqrt(n)
+    return mean, mean - half, mean + half
+
+
+def above(claim: str, values: Sequence[float], threshold: float, *, of: str, form: str = ".2f") -> Verdict:
+    """Held where the 95 % interval over seeds lies above `threshold`, not held where it lies below.
+
+    `values`, one a seed, measure what `of` names (with its unit); `form` is how they are printed. Fewer than three
+    seeds give no verdict: one run cannot show its own spread. A value that is not a number gives none either.
+    """
+    rule = f"the 95 % interval of its mean over seeds lies above {threshold:{form}}"
+    return _by_interval(claim, values, threshold, of, form, rule, upwards=True)
+
+
+def below(claim: str, values: Sequence[float], threshold: float, *, of: str, form: str = ".2f") -> Verdict:
+    """As `above`, for a claim that the mean lies below."""
+    rule = f"the 95 % interval of its mean over seeds lies below {threshold:{form}}"
+    return _by_interval(claim, values, threshold, of, form, rule, upwards=False)
+
+
+def every_seed(claim: str, successes: Sequence[bool], *, of: str, rule: str) -> Verdict:
+    """Held where the `rule` is met for every seed, not held where it is met for none, else too close to call.
+
+    `of` says what was measured, seed by seed.
+    """
+    outcome = HELD if all(successes) else TOO_CLOSE if any(successes) else DID_NOT_HOLD
+    outcome = None if len(successes) < 3 else outcome
+    return Verdict(claim, f"{of} ({_seeds(len(successes))})", f"{rule}, for every seed", outcome)
+
+
+def exact(claim: str, holds: bool, *, of: str, rule: str) -> Verdict:
+    """A claim that a computation decides without any training: no seed, nothing too close."""
+    return Verdict(claim, of, rule, HELD if holds else DID_NOT_HOLD)
+
+
+def _by_interval(
+    claim: str, values: Sequence[float], threshold: float, of: str, form: str, rule: str, *, upwards: bool
+) -> Verdict:
+    mean, low, high = interval(values)
+    n = len(values)
+    if n < 2:
+        return Verdict(claim, f"{of}: {mean:{form}} ({_seeds(n)})", rule, None)
+    measured = f"{of}: {mean:{form}}, {low:{form}} to {high:{form}} ({_seeds(n)})"
+    if n < 3 or math.isnan(mean):
+        return Verdict(claim, measured, rule, None)
+    if low <= threshold <= high:
+        return Verdict(claim, measured, rule, TOO_CLOSE)
+    return Verdict(claim, measured, rule, HELD if (low > threshold) == upwards else DID_NOT_HOLD)
+
+
+def _seeds(n: int) -> str:
+    return f"{n} seed{'s' if n != 1 else ''}"
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """A table of claims, measurements, rules and verdicts; without the last column on a page that may give none."""
+
+    rows: tuple[Verdict, ...]
+    given: bool
+
+    def _word(self, row: Verdict) -> str:
+        return "no verdict: too few seeds" if row.outcome is None else row.outcome
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            f"{row.claim}: {row.measured}; held if {row.rule}" + (f": {self._word(row)}" if self.given else "")
+            for row in self.rows
+        )
+
+    def _html(self) -> str:
+        heads = ["Claim", "Measured", "Held if"] + ["Verdict"] * self.given
+        body = "".join(
+            "<tr>"
+            + "".join(
+                f"<td>{escape(text)}</td>"
+                for text in (row.claim, row.measured, row.rule, self._word(row))[: len(heads)]
+            )
+            + "</tr>"
+            for row in self.rows
+        )
+        return (
+            f'<table class="verdicts"><thead><tr>{"".join(f"<th>{head}</th>" for head in heads)}</tr></thead>'
+            f"<tbody>{body}</tbody></table>"
+        )
+
+    def _repr_mimebundle_(self, **_) -> tuple[dict, dict]:
+        outcomes = {row.claim: row.outcome if self.given else None for row in self.rows}
+        return {"text/html": self._html(), "text/plain": repr(self)}, {KEY: {"verdicts": outcomes}}
+
+
+def verdicts(*rows: Verdict, dataset: str, smoke: bool) -> Verdicts:
+    """What a chapter found; the last column is there only where the page may give verdicts (`conclusive`)."""
+    return Verdicts(rows, given=conclusive(dataset, smoke=smoke))
