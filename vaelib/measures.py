@@ -41,12 +41,63 @@ def column_norms(weight: Tensor) -> Tensor:
     return weight.detach().norm(dim=0)
 
 
-def knn_accuracy(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tensor, *, k: int = 10) -> float:
-    """Share of test codes whose k nearest training codes vote for their label. z (N, K), labels (N,)."""
+class Votes(NamedTuple):
+    """What the nearest neighbours of each query say: the label with most votes (N,) and its share of the votes (N,)."""
+
+    label: Tensor
+    share: Tensor
+
+
+def neighbour_votes(reference: Tensor, labels: Tensor, queries: Tensor, *, k: int = 10) -> Votes:
+    """The vote of the k nearest rows of `reference` (M, D), labelled by `labels` (M,), on each query (N, D)."""
     from sklearn.neighbors import KNeighborsClassifier  # seconds to import, needed by few readers
 
-    classifier = KNeighborsClassifier(n_neighbors=min(k, len(z))).fit(z.numpy(), labels.numpy())
-    return float(classifier.score(z_test.numpy(), labels_test.numpy()))
+    classifier = KNeighborsClassifier(n_neighbors=min(k, len(reference))).fit(reference.numpy(), labels.numpy())
+    shares = torch.from_numpy(classifier.predict_proba(queries.numpy()))
+    best = shares.max(1)
+    return Votes(torch.from_numpy(classifier.classes_)[best.indices], best.values)
+
+
+class Confusions(NamedTuple):
+    """`surest`, the label most often recognised; `pair`, the two most often confused (true, taken for); and how often."""
+
+    surest: int
+    pair: tuple[int, int]
+    share: float
+
+
+def confusions(labels: Tensor, voted: Tensor) -> Confusions:
+    """Which classes are recognised and which confused. labels, voted (N,) of the same classes.
+
+    `share` is of the images with the true label; 0, and the pair of no meaning, where nothing is confused.
+    """
+    classes = labels.unique()
+    table = torch.stack([(voted[labels == a, None] == classes).double().mean(0) for a in classes])
+    surest = classes[table.diagonal().argmax()].item()
+    a, b = divmod(table.fill_diagonal_(0).argmax().item(), len(classes))
+    return Confusions(surest, (classes[a].item(), classes[b].item()), table[a, b].item())
+
+
+def knn_accuracy(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tensor, *, k: int = 10) -> float:
+    """Share of test codes whose k nearest training codes vote for their label. z (N, K), labels (N,)."""
+    return (neighbour_votes(z, labels, z_test, k=k).label == labels_test).double().mean().item()
+
+
+def relative_step(pictures: Tensor, n_cols: int, *, seed: int = 0) -> float:
+    """How much a step to the right changes a picture: a share of the mean distance between two random pictures.
+
+    pictures (n_rows · n_cols, D) in rows of `n_cols`, as `latent.latent_grid` gives them. 0: all neighbours are equal; 1:
+    neighbours are as far apart as any two. NaN where all pictures are equal.
+    """
+    rows = pictures.reshape(-1, n_cols, pictures.shape[1])
+    step = (rows[:, 1:] - rows[:, :-1]).norm(dim=-1).mean()
+    i, j = torch.randint(len(pictures), (2, 2000), generator=torch.Generator().manual_seed(seed))
+    return (step / (pictures[i] - pictures[j]).norm(dim=1)[i != j].mean()).item()
+
+
+def nearest_distance(pictures: Tensor, images: Tensor) -> float:
+    """Mean distance of pictures (N, D) to the nearest of the images (M, D)."""
+    return torch.cdist(pictures, images).amin(1).mean().item()
 
 
 def pca_codes(train: Tensor, test: Tensor, *, n_components: int) -> tuple[Tensor, Tensor]:
@@ -98,6 +149,11 @@ def hoyer_sparsity(z: Tensor) -> float:
     z = z / z.std(0)
     root = math.sqrt(z.shape[1])
     return ((root - (z.abs().sum(1) / z.norm(dim=1)).mean()) / (root - 1)).item()
+
+
+def binary_entropy(images: Tensor) -> Tensor:
+    """-x log x - (1-x) log(1-x), the least that grey pixels x in [0, 1] cost under eq. 15. (N, D) → (N,), in nats."""
+    return -(torch.special.xlogy(images, images) + torch.special.xlogy(1 - images, 1 - images)).sum(1)
 
 
 def laplacian_variance(images: Tensor, image_shape: tuple[int, int]) -> Tensor:

@@ -4,12 +4,13 @@ The objects returned here show as HTML or Markdown in a page and as plain text i
 """
 
 from vaelib.report.findings import Finding, captioned, compare, finding, reading
-from vaelib.report.provenance import conclusive, notice, opening, provenance
-from vaelib.report.verdicts import above, below, every_seed, exact, interval, verdicts
+from vaelib.report.provenance import conclusive, notice, opening, provenance, title
+from vaelib.report.verdicts import above, agreement, below, every_seed, exact, interval, verdicts
 
 __all__ = [
     "Finding",
     "above",
+    "agreement",
     "below",
     "captioned",
     "compare",
@@ -22,5 +23,6 @@ __all__ = [
     "opening",
     "provenance",
     "reading",
+    "title",
     "verdicts",
 ]

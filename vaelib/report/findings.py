@@ -29,7 +29,7 @@ class Finding:
         return self.text
 
 
-def finding(name: str, outcome: Any, texts: str | Mapping[Any, str]) -> Finding:
+def finding(name: str, outcome: Any, texts: str | Mapping[Any, str], **values: Any) -> Finding:
     """What this run shows, in words that its outcome makes true.
 
     Parameters
@@ -41,6 +41,8 @@ def finding(name: str, outcome: Any, texts: str | Mapping[Any, str]) -> Finding:
     texts : mapping of outcome to sentence, or a sentence
         What is said of each outcome; or one sentence, where its words are made from the outcome. Markdown. None needs
         no text: then nothing is said.
+    values
+        Filled into the one text that is said, by `str.format`; without any, a text stays as it is.
 
     Raises
     ------
@@ -56,6 +58,7 @@ def finding(name: str, outcome: Any, texts: str | Mapping[Any, str]) -> Finding:
         text = ""
     else:
         raise ValueError(f"finding {name!r}: nothing is said of the outcome {outcome!r}, only of {list(texts)}")
+    text = text.format(**values) if values and text else text
     recorded = outcome if outcome is None or isinstance(outcome, bool | int | float | str) else str(outcome)
     return Finding(name, recorded, text)
 

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from vaelib.config import TrainConfig
-from vaelib.data import STAND_INS
+from vaelib.data import STAND_INS, DataError
 from vaelib.runs import stored
 from vaelib.training import TrainedRun
 
@@ -124,7 +124,10 @@ def opening(run: TrainedRun, book: TrainConfig, *, asked: str | None = None, smo
     }
     if not changed:
         return Opening(banner, "")
-    there = stored(book)
+    try:
+        there = stored(book)
+    except DataError:  # the book's data are not here
+        there = None
     what = ", ".join(
         f"{_words(name)} {_value(name, here)} (there {_value(name, its)})" for name, (here, its) in changed.items()
     )
@@ -136,7 +139,7 @@ def opening(run: TrainedRun, book: TrainConfig, *, asked: str | None = None, smo
     other = "; they are of different images, so they do not compare" if {"dataset", "classes"} & set(changed) else ""
     return Opening(
         banner,
-        f"This page is a rerun. It differs from the book's page in: {what}. "
+        f"This page differs from the book's own in: {what}. "
         f"Held-out ELBO in nats per image: {run.heldout.elbo:.1f} here, {theirs}{other}.",
     )
 

@@ -4,14 +4,16 @@ A rule looks at one number for each seed. It is written down with the claim, bef
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from scipy.stats import t as student
 
-from vaelib.report.findings import KEY
+from vaelib.report.findings import KEY, Finding, finding
 from vaelib.report.provenance import conclusive
+from vaelib.results import current
+from vaelib.training import TrainedRun
 
 HELD, DID_NOT_HOLD, TOO_CLOSE = "held", "did not hold", "too close to call"
 CONFIDENCE = 0.95
@@ -65,6 +67,30 @@ def every_seed(claim: str, successes: Sequence[bool], *, of: str, rule: str) -> 
     outcome = HELD if all(successes) else TOO_CLOSE if any(successes) else DID_NOT_HOLD
     outcome = None if len(successes) < 3 else outcome
     return Verdict(claim, f"{of} ({_seeds(len(successes))})", f"{rule}, for every seed", outcome)
+
+
+def agreement(part: str, run: TrainedRun, measured: Mapping[str, float]) -> Finding:
+    """Whether what this page measured lies within the spread of the recorded runs of its config.
+
+    A measure agrees within 4 standard deviations, of a new run about the mean of the recorded ones.
+    """
+    rows = current(part, run.config)
+    rows = rows[rows["data"] == run.data_digest]
+    if len(rows) < 3:
+        return finding("agreement", None, {None: f"No runs of this config are recorded in `results/{part}.csv`."})
+    allowed = 4 * rows[list(measured)].std() * math.sqrt(1 + 1 / len(rows))
+    apart = [name for name, value in measured.items() if not abs(value - rows[name].mean()) <= allowed[name]]
+    return finding(
+        "agreement",
+        not apart,
+        {
+            True: "What this page measured on its own run agrees with the {n} recorded runs of the same config, within "
+            "their spread.",
+            False: "What this page measured on its own run lies outside the spread of the {n} recorded runs in: {apart}.",
+        },
+        n=len(rows),
+        apart=", ".join(apart),
+    )
 
 
 def exact(claim: str, holds: bool, *, of: str, rule: str) -> Verdict:

@@ -1,0 +1,46 @@
+"""What is recorded of many runs: each part a list of configs and what is measured of each, row by row of `results/`."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from vaelib import latent, measures
+from vaelib.config import TrainConfig
+from vaelib.densities import bernoulli_log_likelihood
+from vaelib.paper import experiment
+from vaelib.training import TrainedRun
+
+
+class Part(NamedTuple):
+    """Configs, each recorded for seeds 1 to `seeds`, and what is measured of a trained run: numbers by name."""
+
+    configs: tuple[TrainConfig, ...]
+    measure: Callable[[TrainedRun], dict[str, float]]
+    seeds: int
+
+
+def plane(run: TrainedRun) -> dict[str, float]:
+    """What the chapters on MNIST and Fashion-MNIST give verdicts on."""
+    train, test = run.config.load("train"), run.config.load("test")
+    constant = train.images.mean(0).clamp(1e-6, 1 - 1e-6).logit()
+    null = bernoulli_log_likelihood(test.images, constant).mean().item()
+    q = measures.posterior(run.model, test.images)
+    codes = measures.posterior(run.model, train.images).mu, q.mu
+    linear = measures.pca_codes(train.images, test.images, n_components=run.config.latent_dim)
+    vae, pca = (measures.knn_accuracy(a, train.labels, b, test.labels) for a, b in (codes, linear))
+    grid = latent.latent_grid(run.config.latent_dim, latent.prior_quantiles(20), latent.most_informative(*q))
+    seed = run.config.seed
+    samples = latent.prior_samples(run.model, 64, generator=torch.Generator().manual_seed(seed))
+    noise = torch.rand(64, train.images.shape[1], generator=torch.Generator().manual_seed(seed))
+    near = [measures.nearest_distance(pictures, train.images) for pictures in (samples, noise)]
+    return {
+        "elbo": run.heldout.elbo,
+        "gain": run.heldout.log_likelihood - null,
+        "votes": vae - pca,
+        "step": measures.relative_step(latent.decode_means(run.model, grid), 20, seed=seed),
+        "distance": near[0] / near[1],
+    }
+
+
+PARTS = {"planes": Part((experiment("mnist"), experiment("fashion_mnist")), plane, 5)}
