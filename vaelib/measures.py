@@ -59,7 +59,7 @@ def neighbour_votes(reference: Tensor, labels: Tensor, queries: Tensor, *, k: in
 
 
 class Confusions(NamedTuple):
-    """`surest`, the label most often recognised; `pair`, the two most often confused (true, taken for); and how often."""
+    """`surest`, the label most often recognised; `pair`, the two most confused (true, taken for); and how often."""
 
     surest: int
     pair: tuple[int, int]
@@ -86,8 +86,8 @@ def knn_accuracy(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tensor,
 def relative_step(pictures: Tensor, n_cols: int, *, seed: int = 0) -> float:
     """How much a step to the right changes a picture: a share of the mean distance between two random pictures.
 
-    pictures (n_rows · n_cols, D) in rows of `n_cols`, as `latent.latent_grid` gives them. 0: all neighbours are equal; 1:
-    neighbours are as far apart as any two. NaN where all pictures are equal.
+    pictures (n_rows · n_cols, D) in rows of `n_cols`, as `latent.latent_grid` gives them. 0: all neighbours are equal;
+    1: neighbours are as far apart as any two. NaN where all pictures are equal.
     """
     rows = pictures.reshape(-1, n_cols, pictures.shape[1])
     step = (rows[:, 1:] - rows[:, :-1]).norm(dim=-1).mean()

@@ -86,7 +86,7 @@ def agreement(part: str, run: TrainedRun, measured: Mapping[str, float]) -> Find
         {
             True: "What this page measured on its own run agrees with the {n} recorded runs of the same config, within "
             "their spread.",
-            False: "What this page measured on its own run lies outside the spread of the {n} recorded runs in: {apart}.",
+            False: "What this page measured on its own run lies outside the spread of {n} recorded runs in: {apart}.",
         },
         n=len(rows),
         apart=", ".join(apart),
