@@ -12,7 +12,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env data book train rerun test verify numbers lint format lab equations mutants bench lock clean
+.PHONY: help env data book train results rerun test planted portability verify numbers lint format lab equations mutants bench lock clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ book: data ## train, execute and typeset what changed, into _build/html
 train: data ## train the paper's runs that are not stored yet
 	@$(PY) -m vaelib train
 
+results: data ## record the runs that tables in results/ lack: make results PART=planes SEEDS=3
+	@$(PY) -m vaelib results $(PART) $(if $(SEEDS),--seeds $(SEEDS))
+
 rerun: ## one chapter with other parameters: make rerun CHAPTER=mnist LATENT_DIM=10
 	@$(PYTHON) -m tools.rerun --check $(MAKEOVERRIDES)
 	@$(MAKE) --no-print-directory data MAKEOVERRIDES=
@@ -38,6 +41,12 @@ rerun: ## one chapter with other parameters: make rerun CHAPTER=mnist LATENT_DIM
 
 test: env ## all tests: no network, no real data, under 5 minutes on two cores
 	@$(PY) -m pytest -n 2 --dist loadgroup
+
+planted: env ## plant falsehoods in every chapter: each finding must notice one; about 10 minutes
+	@$(PY) -m pytest -n 2 -m planted tests/test_planted.py
+
+portability: data ## every chapter as on other processors, from other seeds, at other K; hours, resumes
+	@$(PY) -m tools.portability $(MAKEOVERRIDES)
 
 verify: data ## execute the full-size chapters and compare the numbers they publish
 	@$(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=3600 book

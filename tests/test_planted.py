@@ -1,0 +1,68 @@
+"""Every finding is about the run it stands on: some planted falsehood changes it.
+
+A chapter is executed on embedded data, trained long enough to find something, and again with an untrained network, with
+shuffled labels, at other latent sizes and on other data. A finding whose outcome is the same each time says nothing.
+
+These executions take minutes and are not part of `make test`: `make planted` runs them.
+"""
+
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from tools.chapters import QUIET_KERNEL, ROOT, chapters, find_stop, parameters, read_notebook
+from tools.outcomes import outcomes
+
+pytestmark = pytest.mark.planted
+
+# Data that are embedded or drawn, for a chapter about digits or garments and for one about boots, and other data.
+DIGITS = {"dataset": "digits", "epochs": 60}
+BOOTS = {"dataset": "synthetic-boots", "epochs": 10}
+BASE = {"disentanglement": BOOTS, "manifold_dimension": BOOTS}
+OTHER = {"digits": "synthetic-boots", "synthetic-boots": "digits"}
+
+CHAPTERS = [path for path in chapters() if "dataset" in parameters(path)]
+
+
+def plants(base: dict) -> dict[str, tuple[dict, str]]:
+    """What is planted, by name: the parameters and the function of `planted` that is called after the imports."""
+    return {
+        "untrained": (base, "untrained"),
+        "shuffled labels": (base, "shuffled_labels"),
+        "K = 1": (base | {"latent_dim": 1}, ""),
+        "K = 10": (base | {"latent_dim": 10}, ""),
+        "other data": (base | {"dataset": OTHER[base["dataset"]]}, ""),
+    }
+
+
+def execute(path: Path, folder: Path, name: str, values: dict, plant: str = ""):
+    """The outcomes of a chapter executed with these parameters; fails the test where it stops."""
+    notebook = nbformat.read(path, 4)
+    if plant:
+        code = f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nimport planted\nplanted.{plant}()"
+        imports = next(i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+        notebook.cells.insert(imports + 1, nbformat.v4.new_code_cell(code))
+    source, out = folder / f"{name}-source.ipynb", folder / f"{name}.ipynb"
+    nbformat.write(notebook, source)
+    papermill.execute_notebook(source, out, values, cwd=ROOT, progress_bar=False, extra_arguments=QUIET_KERNEL)
+    executed = read_notebook(out)
+    assert find_stop(path.stem, executed) is None
+    return outcomes(executed)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+@pytest.mark.filterwarnings("default")
+def test_some_planted_falsehood_changes_each_finding(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    base = BASE.get(path.stem, DIGITS)
+    book = execute(path, tmp_path, "base", base)
+    assert book.findings, "the chapter states no finding"
+    assert book.unfinished == []
+    unchanged = set(book.findings)
+    for number, (name, (values, plant)) in enumerate(plants(base).items()):
+        here = execute(path, tmp_path, f"plant-{number}", values, plant)
+        assert here.unfinished == [], name
+        unchanged -= {found for found, outcome in book.findings.items() if here.findings.get(found) != outcome}
+    assert not unchanged, f"no planted run changes {sorted(unchanged)}"
