@@ -1,30 +1,34 @@
 """What is recorded of many runs: each part a list of configs and what is measured of each, row by row of `results/`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 
-from vaelib import latent, measures
+from vaelib import factors, latent, measures, synthetic
 from vaelib.config import TrainConfig
-from vaelib.densities import bernoulli_log_likelihood
 from vaelib.paper import experiment
 from vaelib.training import TrainedRun
 
 
 class Part(NamedTuple):
-    """Configs, each recorded for seeds 1 to `seeds`, and what is measured of a trained run: numbers by name."""
+    """Configs, each recorded for seeds 1 to `seeds`, and what is measured of each: numbers by name.
 
-    configs: tuple[TrainConfig, ...]
-    measure: Callable[[TrainedRun], dict[str, float]]
+    The measure of a `TrainConfig` is given its trained run. A config may also be a mapping of names to numbers and
+    words, for data that no `TrainConfig` names: its measure is given the mapping, with the seed as "seed", and draws
+    and trains what it needs. A constant or function of vaelib that a measure names is part of the row's code digest.
+    """
+
+    configs: tuple[TrainConfig | Mapping[str, object], ...]
+    measure: Callable[..., dict[str, float]]
     seeds: int
 
 
 def plane(run: TrainedRun) -> dict[str, float]:
     """What the chapters on MNIST and Fashion-MNIST give verdicts on."""
     train, test = run.config.load("train"), run.config.load("test")
-    constant = train.images.mean(0).clamp(1e-6, 1 - 1e-6).logit()
-    null = bernoulli_log_likelihood(test.images, constant).mean().item()
+    null = measures.mean_image_log_likelihood(train.images, test.images)
+    floor = -measures.binary_entropy(test.images).mean().item()
     q = measures.posterior(run.model, test.images)
     codes = measures.posterior(run.model, train.images).mu, q.mu
     linear = measures.pca_codes(train.images, test.images, n_components=run.config.latent_dim)
@@ -37,10 +41,15 @@ def plane(run: TrainedRun) -> dict[str, float]:
     return {
         "elbo": run.heldout.elbo,
         "gain": run.heldout.log_likelihood - null,
+        "left": (floor - run.heldout.log_likelihood) / (floor - null),
         "votes": vae - pca,
         "step": measures.relative_step(latent.decode_means(run.model, grid), 20, seed=seed),
         "distance": near[0] / near[1],
     }
 
 
-PARTS = {"planes": Part((experiment("mnist"), experiment("fashion_mnist")), plane, 5)}
+PARTS = {
+    "planes": Part((experiment("mnist"), experiment("fashion_mnist")), plane, 5),
+    "boots_axes": Part((experiment("boots_2d"),), boots_axes, 10),
+    "drawn_boots_axes": Part((experiment("boots_2d", dataset="synthetic-boots"),), drawn_boots_axes, 10),
+}

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vaelib.densities import bernoulli_log_likelihood
 from vaelib.models import VAE
 
 
@@ -157,10 +158,30 @@ def binary_entropy(images: Tensor) -> Tensor:
 
 
 def laplacian_variance(images: Tensor, image_shape: tuple[int, int]) -> Tensor:
-    """Sharpness: the variance, over an image, of each pixel's four neighbours less four times itself. (N, D) → (N,)."""
+    """Sharpness: the variance, over an image, of each pixel's four neighbours less four times itself. (N, D) → (N,).
+
+    NaN for images so narrow that no pixel has four neighbours.
+    """
+    if min(image_shape) < 3:
+        return torch.full((len(images),), math.nan)
     kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]).to(images)
     edges = torch.nn.functional.conv2d(images.reshape(-1, 1, *image_shape), kernel[None, None])
     return edges.flatten(1).var(1, correction=0)
+
+
+def relative_sharpness(pictures: Tensor, images: Tensor, image_shape: tuple[int, int]) -> float:
+    """Mean Laplacian variance of pictures (N, D) as a share of that of images (M, D); NaN where these have none."""
+    ours, theirs = (laplacian_variance(some, image_shape).mean() for some in (pictures, images))
+    return (ours / theirs).item()
+
+
+def mean_image_log_likelihood(train: Tensor, test: Tensor) -> float:
+    """Mean log-likelihood (eq. 15) of test (M, D) where the mean of train (N, D) stands in for a decoder, in nats.
+
+    Pixels that are black (or white) throughout train get a probability of 1e-6 of being otherwise.
+    """
+    logits = train.mean(0).clamp(1e-6, 1 - 1e-6).logit()
+    return bernoulli_log_likelihood(test, logits).mean().item()
 
 
 def two_sample_accuracy(a: Tensor, b: Tensor) -> float:
@@ -175,22 +196,3 @@ def two_sample_accuracy(a: Tensor, b: Tensor) -> float:
     nearest = torch.cdist(both, both).fill_diagonal_(math.inf).argmin(1)
     own = torch.arange(len(both)) < len(a)
     return (own == own[nearest]).float().mean().item()
-
-
-def one_axis_each(strength: Tensor) -> Tensor:
-    """Larger minus smaller |correlation| with the axes, averaged over factors. strength (..., axes, factors) → (...).
-
-    1 when every factor follows a single axis, 0 when all axes carry it alike; two factors may follow the same axis.
-    """
-    return (strength.amax(-2) - strength.amin(-2)).mean(-1)
-
-
-def different_axes(strength: Tensor) -> Tensor:
-    """The same for two axes and two factors, each factor held against the axis that the other one is given.
-
-    strength (..., 2, 2) → (...), under the better of the two assignments; 1 only when the factors follow one axis each
-    and not the same one. With a single axis (..., 1, 2) there is nothing to assign: 0.
-    """
-    if strength.shape[-2] == 1:
-        return torch.zeros(strength.shape[:-2])
-    return (strength[..., 0, 0] - strength[..., 1, 0] + strength[..., 1, 1] - strength[..., 0, 1]).abs() / 2
