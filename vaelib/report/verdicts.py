@@ -17,6 +17,7 @@ from vaelib.training import TrainedRun
 
 HELD, DID_NOT_HOLD, TOO_CLOSE = "held", "did not hold", "too close to call"
 CONFIDENCE = 0.95
+NOT_MEASURED = "cannot be measured here"
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,12 @@ def _by_interval(
 ) -> Verdict:
     mean, low, high = interval(values)
     n = len(values)
+    if math.isnan(mean):
+        return Verdict(claim, NOT_MEASURED, rule, None)
     if n < 2:
         return Verdict(claim, f"{of}: {mean:{form}} ({_seeds(n)})", rule, None)
     measured = f"{of}: {mean:{form}}, {low:{form}} to {high:{form}} ({_seeds(n)})"
-    if n < 3 or math.isnan(mean):
+    if n < 3:
         return Verdict(claim, measured, rule, None)
     if low <= threshold <= high:
         return Verdict(claim, measured, rule, TOO_CLOSE)
@@ -125,7 +128,9 @@ class Verdicts:
     given: bool
 
     def _word(self, row: Verdict) -> str:
-        return "no verdict: too few seeds" if row.outcome is None else row.outcome
+        if row.outcome is None:
+            return "no verdict" if row.measured == NOT_MEASURED else "no verdict: too few seeds"
+        return row.outcome
 
     def __repr__(self) -> str:
         return "\n".join(
