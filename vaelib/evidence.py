@@ -48,6 +48,39 @@ def plane(run: TrainedRun) -> dict[str, float]:
     }
 
 
+def boots_axes(run: TrainedRun) -> dict[str, float]:
+    """Which latent axis holds heel and shaft of boots, read off pictures that are decoded from 4000 prior draws."""
+    test = run.config.load("test").images
+    dims = list(latent.most_informative(*measures.posterior(run.model, test)))
+    z = torch.randn(4000, run.config.latent_dim, generator=torch.Generator().manual_seed(0))
+    heights = factors.boot_heights(latent.decode_means(run.model, z))
+    strength = factors.turned(z[:, dims], heights, range(90))
+    rebuilt = factors.boot_heights(latent.reconstruct(run.model, test))
+    kept = measures.correlations(factors.boot_heights(test), rebuilt).diagonal()
+    return {
+        **factors.among_turned(strength),
+        "as_numbered": factors.as_numbered(strength[0]).item(),
+        "kept_heel": kept[0].item(),
+        "kept_shaft": kept[1].item(),
+    }
+
+
+def drawn_boots_axes(run: TrainedRun) -> dict[str, float]:
+    """The same of the codes of 4000 new drawn boots, whose heel and shaft are known; `boots_axes` beside it."""
+    pictures, truth = synthetic.drawn_boots(4000, seed=3)
+    q = measures.posterior(run.model, pictures)
+    codes = q.mu[:, list(latent.most_informative(*q))]
+    strength = factors.turned(codes, truth, range(90))
+    known = {**factors.among_turned(strength), "as_numbered": factors.as_numbered(strength[0]).item()}
+    read_off = boots_axes(run)
+    known["misread"] = max(abs(known[name] - read_off[name]) for name in ("one", "apart"))
+    scores = [factors.known_scores(measures.rotated(codes, float(angle)), truth) for angle in range(0, 90, 5)]
+    for name in scores[0]:
+        by_angle = torch.tensor([score[name] for score in scores])
+        known |= {name: by_angle[0].item(), f"{name}_rank": factors.rank_among(by_angle[0], by_angle)}
+    return known
+
+
 PARTS = {
     "planes": Part((experiment("mnist"), experiment("fashion_mnist")), plane, 5),
     "boots_axes": Part((experiment("boots_2d"),), boots_axes, 10),

@@ -1,6 +1,6 @@
 """Which axis of a code holds which factor of the data: scores of disentanglement, and the same axes turned.
 
-Axes: N images, K codes, F factors, A angles. A strength (..., K, F) says how much of a factor each code holds, in [0, 1].
+Axes: N images, K codes, F factors, A angles. A strength (..., K, F) says how much of a factor each code holds, 0 to 1.
 """
 
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ def turned(codes: Tensor, factors: Tensor, angles: Iterable[float]) -> Tensor:
 def one_axis_each(strength: Tensor) -> Tensor:
     """The strongest axis of each factor less its weakest, averaged over factors. strength (..., K, F) → (...).
 
-    1 when every factor lies along a single axis, 0 when all axes hold it alike; two factors may lie along the same axis.
+    1 when every factor lies along a single axis, be it the same or not; 0 when all axes hold it alike.
     """
     return (strength.amax(-2) - strength.amin(-2)).mean(-1)
 
@@ -61,7 +61,7 @@ def as_numbered(strength: Tensor) -> Tensor:
 
 
 def different_axes(strength: Tensor) -> Tensor:
-    """`as_numbered` whichever way the axes are numbered: 1 only when two factors have an axis each, and not the same."""
+    """`as_numbered`, whichever way the axes are numbered: 1 only when the two factors have an axis each, not the same."""
     return as_numbered(strength).abs()
 
 
@@ -76,7 +76,7 @@ def rank_among(value: Tensor, others: Tensor) -> float:
 
 
 def among_turned(strength: Tensor) -> dict[str, float]:
-    """`one_axis_each` ("one") and `different_axes` ("apart") of the first angle, among those of all: strength (A, K, F).
+    """`one_axis_each` ("one") and `different_axes` ("apart") of the first angle, among all angles: strength (A, K, F).
 
     "one_mean": the mean over the angles, and so on for the least, the largest and `rank_among`.
     """
@@ -135,6 +135,15 @@ def dci(codes: Tensor, factors: Tensor, *, trees: int = 20, seed: int = 0) -> DC
         fit.append(forest.score(x_test, factor[half:]))
     table = torch.from_numpy(np.stack(importance, 1))  # (K, F)
     return DCI(_peakedness(table), _peakedness(table.T), sum(fit) / len(fit))
+
+
+def known_scores(codes: Tensor, factors: Tensor) -> dict[str, float]:
+    """MIG, SAP and DCI of codes (N, K) for known factors (N, F), under their names in lower case."""
+    return {
+        "mig": mutual_information_gap(codes, factors),
+        "sap": separated_predictability(codes, factors),
+        **dci(codes, factors)._asdict(),
+    }
 
 
 def _peakedness(table: Tensor) -> float:
