@@ -142,6 +142,13 @@ def test_axes_as_numbered_have_a_sign_and_a_single_axis_has_no_number():
     assert factors.one_axis_each(torch.rand(5, 1, 2)).tolist() == [0] * 5
 
 
+def test_the_axis_of_a_factor_is_the_one_that_holds_it_by_a_margin():
+    strength = torch.tensor([[0.9, 0.1, 0.50, math.nan], [0.0, 0.7, 0.45, math.nan]])
+    assert factors.own_axis(strength) == (0, 1, None, None)
+    assert factors.own_axis(strength, margin=0.04) == (0, 1, 0, None)
+    assert factors.own_axis(torch.tensor([[0.9, 0.05]])) == (0, None)
+
+
 def test_a_single_code_has_scores(uniform):
     truth, code = uniform
     assert factors.dci(code[:, :1], truth).completeness == 1
@@ -176,7 +183,7 @@ def test_brightness_is_that_of_an_even_patch_whatever_its_size():
 def test_scores_of_the_first_angle_are_set_among_those_of_all(noise):
     best = factors.turned(noise, noise, range(0, 90, 5))
     scores = factors.among_turned(best)
-    assert scores["apart"] == pytest.approx(1, abs=0.02)
+    assert scores["apart"] == pytest.approx(1, abs=0.04)
     assert scores["apart_mean"] == pytest.approx(2 / math.pi, abs=0.02)  # |cos 2a|, over all angles
     assert scores["apart_low"] == pytest.approx(0, abs=0.03)
     assert scores["apart_rank"] > 0.9

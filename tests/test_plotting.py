@@ -33,6 +33,8 @@ FIGURES = {
     "scree of nothing": lambda: plotting.scree({"KL": np.zeros(3)}),
     "learning curve": lambda: plotting.learning_curve(HISTORY, -99.0),
     "one epoch": lambda: plotting.learning_curve(HISTORY[:1]),
+    "spans": lambda: plotting.spans(["a", "b"], [0, 1], [2, 3], {"own": [1, 2], "mean": [0.5, 1.5]}, xlabel="score"),
+    "one span": lambda: plotting.spans(["a"], [0], [0], {"own": [0]}),
     "diagram": lambda: plotting.vae_diagram((784, 400, 256, 128), 2),
     "linear diagram": lambda: plotting.vae_diagram((784,), 10),
 }
@@ -148,6 +150,16 @@ def test_scree_is_in_decreasing_order_with_its_null_beside_it():
     assert trained.get_xydata().tolist() == [[1, 3], [2, 2], [3, 1]]
     assert null.get_ydata().tolist() == [0.9, 0.5, 0.1]
     assert figure.axes[0].get_ylim()[0] == 0
+
+
+def test_spans_have_a_row_for_each_name_from_the_top_with_its_marks():
+    [ax] = FIGURES["spans"]().axes
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    assert [segment.tolist() for segment in ax.collections[0].get_segments()] == [[[0, 0], [2, 0]], [[1, 1], [3, 1]]]
+    own, mean = ax.lines
+    assert (own.get_label(), own.get_xydata().tolist()) == ("own", [[1, 0], [2, 1]])
+    assert mean.get_xydata().tolist() == [[0.5, 0], [1.5, 1]]
 
 
 def test_learning_curve_shows_the_history_and_the_held_out_value():

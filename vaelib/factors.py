@@ -61,8 +61,17 @@ def as_numbered(strength: Tensor) -> Tensor:
 
 
 def different_axes(strength: Tensor) -> Tensor:
-    """`as_numbered`, whichever way the axes are numbered: 1 only when the two factors have an axis each, not the same."""
+    """`as_numbered`, whichever way the axes are numbered: 1 only when two factors have an axis each, and not one."""
     return as_numbered(strength).abs()
+
+
+def own_axis(strength: Tensor, *, margin: float = 0.1) -> tuple[int | None, ...]:
+    """The axis that holds each factor, by `margin` more than any other axis; None where none does. strength (K, F)."""
+    axes = []
+    for factor in strength.T:
+        first, *rest = factor.sort(descending=True).values.tolist()
+        axes.append(factor.argmax().item() if first - max(rest, default=0) > margin else None)
+    return tuple(axes)
 
 
 def rank_among(value: Tensor, others: Tensor) -> float:

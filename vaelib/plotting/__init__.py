@@ -8,6 +8,7 @@ from vaelib.plotting.charts import (
     learning_curve,
     panels,
     reparameterisation,
+    spans,
 )
 from vaelib.plotting.codes import code_panels, factor_maps, histograms, latent_scatter, scree
 from vaelib.plotting.diagrams import vae_diagram
@@ -29,6 +30,7 @@ __all__ = [
     "panels",
     "reparameterisation",
     "scree",
+    "spans",
     "tile",
     "vae_diagram",
 ]

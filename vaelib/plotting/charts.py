@@ -47,6 +47,28 @@ def curves(
     return done(figure)
 
 
+def spans(
+    names: Sequence[str],
+    low: ArrayLike,
+    high: ArrayLike,
+    marks: Mapping[str, ArrayLike],
+    *,
+    ax: Axes | None = None,
+    **labels: str,
+) -> Figure:
+    """One row for each name, from the top: a line from low (N,) to high (N,), and named marks (N,) on it."""
+    rows = np.arange(len(names))
+    with plt.rc_context(STYLE):
+        figure, ax = axes_or_new(ax, (6, 3.4))
+        ax.hlines(rows, low, high, color=INK, linewidth=1, alpha=0.5)
+        for (name, values), colour, marker in zip(marks.items(), (ORANGE, BLUE, GREEN), "o|s", strict=False):
+            ax.plot(values, rows, marker, color=colour, markersize=6, markeredgewidth=1.5, label=name)
+        ax.set_yticks(rows, names)
+        ax.set(ylim=(len(names) - 0.5, -0.5), **labels)
+        ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+    return done(figure)
+
+
 def contours(x: ArrayLike, y: ArrayLike, values: ArrayLike, levels: Sequence[float], **labels: str) -> Figure:
     """Contour lines, at `levels`, of values (len(y), len(x)) that are at least 0, with a cross at the smallest one."""
     values = np.asarray(values)
