@@ -1,4 +1,4 @@
-"""`python -m vaelib`: train the paper's runs ahead of the book, and say where the data come from."""
+"""`python -m vaelib`: train the paper's runs ahead of the book, record the runs behind its verdicts."""
 
 import argparse
 import sys
@@ -16,8 +16,13 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train the runs of the paper's experiments that are not stored yet")
     train.add_argument("names", nargs="*", metavar="experiment", help=f"of {', '.join(EXPERIMENTS)}; default: all")
+    results = commands.add_parser("results", help="record the runs that the tables below results/ lack")
+    results.add_argument("parts", nargs="*", metavar="part", help="a table; default: all")
+    results.add_argument("--seeds", type=int, metavar="N", help="seeds 1 to N of each config; default: the part's own")
     options = parser.parse_args(arguments)
     try:
+        if options.command == "results":
+            return _results(options.parts, options.seeds)
         return _train(options.names or list(EXPERIMENTS))
     except (DataError, TrainingError, ValueError) as error:
         print(f"vaelib: {error}", file=sys.stderr)
@@ -35,4 +40,13 @@ def _train(names: list[str]) -> int:
             f"held-out ELBO {run.heldout.elbo:.2f} nats per image ({time.perf_counter() - start:.0f} s)",
             flush=True,
         )
+    return 0
+
+
+def _results(parts: list[str], seeds: int | None) -> int:
+    from vaelib.results import record  # brings pandas with it: seconds that training need not wait for
+
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"--seeds {seeds}: give a whole number of 1 or more")
+    record(parts, seeds=seeds)
     return 0

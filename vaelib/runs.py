@@ -89,11 +89,12 @@ def code_digest() -> str:
                 pending.append(node.module.removeprefix("vaelib."))
             elif node.module == "vaelib":  # from vaelib import synthetic
                 pending += [alias.name for alias in node.names]
-    text = "\n".join(f"{name} {ast.dump(_without_docstrings(trees[name]))}" for name in sorted(trees))
+    text = "\n".join(f"{name} {ast.dump(without_docstrings(trees[name]))}" for name in sorted(trees))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+def without_docstrings(tree: ast.Module) -> ast.Module:
+    """The tree itself, rid of the docstrings of the module, classes and functions in it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]

@@ -15,6 +15,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 KEY = "vaelib"  # of what is put into an output's metadata
+UNDEFINED = "undefined"
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ def finding(name: str, outcome: Any, texts: str | Mapping[Any, str], **values: A
     outcome : bool, int, str or a tuple of these, or None
         What the run shows, by a rule that is computed where it stands; None where the question does not apply.
     texts : mapping of outcome to sentence, or a sentence
-        What is said of each outcome; or one sentence, where its words are made from the outcome. Markdown. None needs
-        no text: then nothing is said.
+        What is said of each outcome; or one sentence, where its words are made from the outcome. Markdown. None and
+        "undefined" (`compare`) need no text: then nothing is said.
     values
         Filled into the one text that is said, by `str.format`; without any, a text stays as it is.
 
@@ -50,11 +51,12 @@ def finding(name: str, outcome: Any, texts: str | Mapping[Any, str], **values: A
         If there is no text for the outcome.
     """
     outcome = outcome.item() if hasattr(outcome, "item") else outcome
+    silent = outcome is None or outcome == UNDEFINED
     if not isinstance(texts, Mapping):
-        text = "" if outcome is None else texts
+        text = "" if silent else texts
     elif outcome in texts:
         text = texts[outcome]
-    elif outcome is None:
+    elif silent:
         text = ""
     else:
         raise ValueError(f"finding {name!r}: nothing is said of the outcome {outcome!r}, only of {list(texts)}")
@@ -66,7 +68,7 @@ def finding(name: str, outcome: Any, texts: str | Mapping[Any, str], **values: A
 def compare(a: float, b: float, *, within: float = 0.0) -> str:
     """ "larger" or "smaller", a against b; "level" where they differ by no more than `within`. NaN: "undefined"."""
     if math.isnan(a) or math.isnan(b):
-        return "undefined"
+        return UNDEFINED
     if abs(a - b) <= within:
         return "level"
     return "larger" if a > b else "smaller"
