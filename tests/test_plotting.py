@@ -11,6 +11,7 @@ CODES = RNG.normal(size=(40, 3))
 LABELS = np.arange(40) % 3
 UNLABELLED = np.full(40, -1)
 IMAGES = RNG.random((9, 6))
+AXIS = np.linspace(-2, 2, 41)
 HISTORY = [Epoch(i, -100.0, 2.0, -102.0 + i, 1e-3, 0.1) for i in (1, 2, 3)]
 
 FIGURES = {
@@ -28,6 +29,11 @@ FIGURES = {
     "scatter unlabelled": lambda: plotting.latent_scatter(CODES, UNLABELLED),
     "scatter unlabelled K=1": lambda: plotting.latent_scatter(CODES[:, :1], UNLABELLED, dims=(0,)),
     "scatter of 30 classes": lambda: plotting.latent_scatter(CODES, np.arange(40) % 30),
+    "posterior K=1": lambda: plotting.posterior_and_q([AXIS], np.exp(-(AXIS**2)), [0.2], [0.5]),
+    "posterior K=2": lambda: plotting.posterior_and_q(
+        [AXIS, AXIS], np.exp(-np.add.outer(AXIS**2, AXIS**2)), [0.2, 0], [0.5, 0.1], picture=IMAGES, title="gap"
+    ),
+    "posterior in one pixel": lambda: plotting.posterior_and_q([AXIS, AXIS], np.pad([[1.0]], (20, 20)), [0, 0], [1, 1]),
     "scree K=1": lambda: plotting.scree({"norm": [3.0]}),
     "scree K=20": lambda: plotting.scree({"norm": np.arange(20), "sum": np.arange(20)}, reference={"sum": np.ones(20)}),
     "scree of nothing": lambda: plotting.scree({"KL": np.zeros(3)}),
@@ -173,3 +179,15 @@ def test_the_diagram_names_the_networks_it_draws():
     texts = " ".join(text.get_text() for text in FIGURES["diagram"]().axes[0].texts)
     assert "784 → 400 → 256 → 128" in texts
     assert "128 → 256 → 400 → 784" in texts
+
+
+def test_the_regions_of_a_posterior_that_equals_q_are_its_ellipses():
+    """50 % and 95 % of a Gaussian lie within its ellipses of those radii, wherever the contours came from."""
+    x, y = np.linspace(-1, 3, 401), np.linspace(-3, 1, 401)
+    mu, sigma = np.array([1.0, -1.0]), np.array([0.5, 0.2])
+    density = np.exp(-0.5 * np.add.outer(((x - mu[0]) / sigma[0]) ** 2, ((y - mu[1]) / sigma[1]) ** 2))
+    ax = plotting.posterior_and_q([x, y], density, mu, sigma).axes[0]
+    outlines = [path.vertices for path in ax.collections[-1].get_paths()]
+    ellipses = [line.get_xydata() for line in ax.lines if len(line.get_xydata()) == 200][::-1]  # 95 %, 50 %
+    for outline, ellipse in zip(outlines, ellipses, strict=True):
+        np.testing.assert_allclose(np.abs(outline - mu).max(0), np.abs(ellipse - mu).max(0), atol=0.02)

@@ -10,7 +10,7 @@ from vaelib.plotting.charts import (
     reparameterisation,
     spans,
 )
-from vaelib.plotting.codes import code_panels, factor_maps, histograms, latent_scatter, scree
+from vaelib.plotting.codes import code_panels, factor_maps, histograms, latent_scatter, posterior_and_q, scree
 from vaelib.plotting.diagrams import vae_diagram
 from vaelib.plotting.images import image_grid, image_rows, manifold, tile
 
@@ -28,6 +28,7 @@ __all__ = [
     "learning_curve",
     "manifold",
     "panels",
+    "posterior_and_q",
     "reparameterisation",
     "scree",
     "spans",

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from vaelib.plotting.style import BLUE, GREEN, INK, ORANGE, PURPLE, STYLE, axes_or_new, done
+from vaelib.plotting.style import BLUE, GREEN, INK, ORANGE, PURPLE, STYLE, axes_or_new, bare, done
 
 
 def latent_scatter(
@@ -136,4 +136,52 @@ def factor_maps(maps: Mapping[str, ArrayLike], values: ArrayLike, dims: Sequence
             mesh = ax.pcolormesh(values, values, grid, cmap="viridis", shading="nearest")
             ax.set(title=name, xlabel=f"$z_{{{dims[0] + 1}}}$", ylabel=f"$z_{{{dims[1] + 1}}}$", aspect="equal")
             figure.colorbar(mesh, ax=ax, label=unit, shrink=0.85)
+    return done(figure)
+
+
+def posterior_and_q(
+    axis: Sequence[ArrayLike],
+    density: ArrayLike,
+    mu: ArrayLike,
+    sigma: ArrayLike,
+    *,
+    picture: ArrayLike | None = None,
+    ax: Axes | None = None,
+    **labels: str,
+) -> Figure:
+    """A density over one or two latent dimensions, and the Gaussian N(mu, diag(sigma²)) that stands in for it.
+
+    axis holds K = 1 or 2 ascending arrays (n,), density (n,) or (n, n) with z_1 along the first axis; mu, sigma (K,).
+    One dimension: two curves. Two: the smallest regions that hold 50 % and 95 % of either. `picture` (H, W) is drawn
+    beside; `labels` go to `Axes.set`.
+    """
+    axis, density = [np.asarray(values) for values in axis], np.asarray(density)
+    mu, sigma = np.asarray(mu), np.asarray(sigma)
+    with plt.rc_context(STYLE):
+        figure, ax = axes_or_new(ax, (4.2, 3.6))
+        if len(axis) == 1:
+            stand_in = np.exp(-0.5 * ((axis[0] - mu) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
+            ax.fill_between(axis[0], density, color=BLUE, alpha=0.35, linewidth=0, label="posterior")
+            ax.plot(axis[0], stand_in, color=ORANGE, label="q")
+            ax.set(xlabel="$z_1$", ylabel="density", ylim=(0, None))
+        else:
+            falling = np.sort(density.ravel())[::-1]
+            held = np.cumsum(falling) / falling.sum()
+            levels = [falling[np.searchsorted(held, mass)] for mass in (0.95, 0.5)]
+            levels[1] = max(levels[1], np.nextafter(levels[0], np.inf))  # of a peak in one pixel they are the same
+            ax.contourf(*axis, density.T, [*levels, np.inf], colors=[BLUE], alpha=0.25)
+            ax.contour(*axis, density.T, levels, colors=BLUE, linewidths=1)
+            ax.plot([], [], color=BLUE, label="posterior")
+            angle = np.linspace(0, 2 * np.pi, 200)
+            circle = np.stack([np.cos(angle), np.sin(angle)])
+            for radius in np.sqrt(-2 * np.log([0.5, 0.05])):  # of the discs that hold 50 % and 95 % of N(0, I)
+                ax.plot(*(mu[:, None] + radius * sigma[:, None] * circle), color=ORANGE)
+            ax.plot(*mu, "x", color=ORANGE, label="q")
+            ax.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
+        ax.set(**labels)
+        ax.legend(fontsize="small")
+        if picture is not None:
+            beside = ax.inset_axes((1.03, 0.7, 0.3, 0.3))
+            beside.imshow(np.asarray(picture), cmap="gray", vmin=0, vmax=1)
+            bare(beside)
     return done(figure)
