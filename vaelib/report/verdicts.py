@@ -12,7 +12,7 @@ from scipy.stats import t as student
 
 from vaelib.report.findings import KEY, Finding, finding
 from vaelib.report.provenance import conclusive
-from vaelib.results import current
+from vaelib.results import like
 from vaelib.training import TrainedRun
 
 HELD, DID_NOT_HOLD, TOO_CLOSE = "held", "did not hold", "too close to call"
@@ -60,6 +60,26 @@ def below(claim: str, values: Sequence[float], threshold: float, *, of: str, for
     return _by_interval(claim, values, threshold, of, form, rule, upwards=False)
 
 
+def equal(
+    claim: str, values: Sequence[float], target: float, *, within: float, of: str, form: str = ".1f", why: str = ""
+) -> Verdict:
+    """Held where the 95 % interval over seeds lies within `within` of `target`, not held where it lies wholly outside.
+
+    `within` is how far off the measure itself may be, and `why` says in a few words how that is known. Otherwise as in
+    `above`.
+    """
+    rule = f"the 95 % interval of its mean over seeds lies within {within:{form}} of {target:g}{why and f', {why}'}"
+    n, (mean, low, high) = len(values), interval(values)
+    if math.isnan(mean):
+        return Verdict(claim, NOT_MEASURED, rule, None)
+    if n < 3:
+        return Verdict(claim, f"{of}: {mean:{form}} ({_seeds(n)})", rule, None)
+    inside = target - within <= low and high <= target + within
+    outside = high < target - within or target + within < low
+    outcome = HELD if inside else DID_NOT_HOLD if outside else TOO_CLOSE
+    return Verdict(claim, f"{of}: {mean:{form}}, {low:{form}} to {high:{form}} ({_seeds(n)})", rule, outcome)
+
+
 def every_seed(claim: str, successes: Sequence[bool], *, of: str, rule: str) -> Verdict:
     """Held where the `rule` is met for every seed, not held where it is met for none, else too close to call.
 
@@ -70,24 +90,30 @@ def every_seed(claim: str, successes: Sequence[bool], *, of: str, rule: str) -> 
     return Verdict(claim, f"{of} ({_seeds(len(successes))})", f"{rule}, for every seed", outcome)
 
 
-def agreement(part: str, run: TrainedRun, measured: Mapping[str, float]) -> Finding:
+def agreement(part: str, run: TrainedRun | Mapping, measured: Mapping[str, float]) -> Finding:
     """Whether what this page measured lies within the spread of the recorded runs of its config.
 
-    A measure agrees within 4 standard deviations, of a new run about the mean of the recorded ones.
+    A measure agrees within 4 standard deviations, of a new run about the mean of the recorded ones, and within the
+    table's six digits. `run` is what the part's measure is given.
     """
-    rows = current(part, run.config)
-    rows = rows[rows["data"] == run.data_digest]
+    rows = like(part, run)
     if len(rows) < 3:
-        return finding("agreement", None, {None: f"No runs of this config are recorded in `results/{part}.csv`."})
-    allowed = 4 * rows[list(measured)].std() * math.sqrt(1 + 1 / len(rows))
-    apart = [name for name, value in measured.items() if not abs(value - rows[name].mean()) <= allowed[name]]
+        held = ("no run", "only one run", "only two runs")[len(rows)]
+        return finding("agreement", None, {None: f"`results/{part}.csv` holds {held} of this config to compare with."})
+    allowed = 4 * rows[list(measured)].std() * math.sqrt(1 + 1 / len(rows)) + 1e-5 * rows[list(measured)].mean().abs()
+    apart = [
+        name
+        for name, value in measured.items()
+        if not abs(value - rows[name].mean()) <= allowed[name] and not (math.isnan(value) and rows[name].isna().all())
+    ]
     return finding(
         "agreement",
         not apart,
         {
             True: "What this page measured on its own run agrees with the {n} recorded runs of the same config, within "
             "their spread.",
-            False: "What this page measured on its own run lies outside the spread of {n} recorded runs in: {apart}.",
+            False: "What this page measured on its own run lies outside the spread of {n} recorded runs of the same "
+            "config in: {apart}.",
         },
         n=len(rows),
         apart=", ".join(apart),
