@@ -1,14 +1,16 @@
 """What is recorded of many runs: each part a list of configs and what is measured of each, row by row of `results/`."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 
-from vaelib import factors, latent, measures, synthetic
+from vaelib import dimensions, factors, latent, measures, synthetic
 from vaelib.config import TrainConfig
+from vaelib.data import ImageDataset
 from vaelib.paper import experiment
-from vaelib.training import TrainedRun
+from vaelib.training import TrainedRun, fit, initial_model
 
 
 class Part(NamedTuple):
@@ -41,7 +43,7 @@ def plane(run: TrainedRun) -> dict[str, float]:
     return {
         "elbo": run.heldout.elbo,
         "gain": run.heldout.log_likelihood - null,
-        "left": (floor - run.heldout.log_likelihood) / (floor - null),
+        "short": floor - run.heldout.log_likelihood,
         "votes": vae - pca,
         "step": measures.relative_step(latent.decode_means(run.model, grid), 20, seed=seed),
         "distance": near[0] / near[1],
@@ -74,15 +76,69 @@ def drawn_boots_axes(run: TrainedRun) -> dict[str, float]:
     known = {**factors.among_turned(strength), "as_numbered": factors.as_numbered(strength[0]).item()}
     read_off = boots_axes(run)
     known["misread"] = max(abs(known[name] - read_off[name]) for name in ("one", "apart"))
-    scores = [factors.known_scores(measures.rotated(codes, float(angle)), truth) for angle in range(0, 90, 5)]
+    scores = [factors.known_scores(measures.rotated(codes, float(angle)), truth) for angle in range(0, 90, 10)]
     for name in scores[0]:
         by_angle = torch.tensor([score[name] for score in scores])
         known |= {name: by_angle[0].item(), f"{name}_rank": factors.rank_among(by_angle[0], by_angle)}
     return known
 
 
+def dimension(run: TrainedRun) -> dict[str, float]:
+    """How many dimensions a model uses, by the rules of `dimensions.counts`; the elbows of its network untrained."""
+    return _counted(run, run.config.load("test"))
+
+
+def _counted(run: TrainedRun, heldout: ImageDataset) -> dict[str, float]:
+    data_dim = heldout.images.shape[1]
+    untrained = dimensions.counts(dimensions.sizes(initial_model(run.config, data_dim), heldout.images))
+    return {
+        "elbo": run.heldout.elbo,
+        "nats": run.heldout.kl,
+        **dimensions.counts(dimensions.sizes(run.model, heldout.images)),
+        "norm_untrained": untrained["norm"],
+        "sum_untrained": untrained["sum"],
+    }
+
+
+def planted_data(setting: Mapping[str, int], n: int, seed: int) -> ImageDataset:
+    """n points on the manifold of dimension "true_dim" that the setting's "seed" chose, in a cube of 100 dimensions."""
+    true_dim, manifold = setting["true_dim"], setting["seed"]
+    points, _ = synthetic.planted_manifold(n, true_dim=true_dim, data_dim=100, seed=seed, manifold_seed=manifold)
+    return ImageDataset(points, torch.full((n,), -1), (1, 100), f"planted manifold of dimension {true_dim}")
+
+
+def planted_run(setting: Mapping[str, int]) -> tuple[TrainedRun, ImageDataset, ImageDataset]:
+    """A small VAE trained on "points" of a planted manifold for "epochs", the points, and 1000 held-out ones."""
+    seed, widths = setting["seed"], {"latent_dim": setting["latent_dim"], "hidden": (200, 100), "batch_size": 100}
+    config = TrainConfig("planted", epochs=setting["epochs"], seed=seed, **widths)
+    points, heldout = planted_data(setting, setting["points"], 2 * seed), planted_data(setting, 1000, 2 * seed + 1)
+    return fit(config, points, heldout=heldout, progress=False), points, heldout
+
+
+def planted_dimension(setting: Mapping[str, int]) -> dict[str, float]:
+    """The counts of `dimension` where the truth is known, and what the points alone say of their dimension."""
+    run, points, heldout = planted_run(setting)
+    return {**_counted(run, heldout), **dimensions.of_points(points.images)}
+
+
+BOOTS, DRAWN_BOOTS = experiment("boots_20d"), experiment("boots_20d", dataset="synthetic-boots")
+# Points and epochs; the first two take equally many steps, and so do the last two.
+PLANTED = ((6000, 40), (1000, 240), (6000, 10), (1000, 60))
+
 PARTS = {
     "planes": Part((experiment("mnist"), experiment("fashion_mnist")), plane, 5),
     "boots_axes": Part((experiment("boots_2d"),), boots_axes, 10),
     "drawn_boots_axes": Part((experiment("boots_2d", dataset="synthetic-boots"),), drawn_boots_axes, 10),
+    "boots_dimension": Part(tuple(replace(BOOTS, latent_dim=k) for k in (20, 5, 10, 50)), dimension, 10),
+    "boots_length": Part(
+        (*(replace(BOOTS, epochs=n) for n in (20, 100, 200)), replace(DRAWN_BOOTS, epochs=200)), dimension, 3
+    ),
+    "boots_control": Part(
+        (DRAWN_BOOTS, replace(DRAWN_BOOTS, latent_dim=2), replace(BOOTS, latent_dim=2)), dimension, 5
+    ),
+    "planted_dimension": Part(
+        tuple({"true_dim": d, "points": n, "epochs": e, "latent_dim": 20} for n, e in PLANTED for d in range(1, 9)),
+        planted_dimension,
+        5,
+    ),
 }

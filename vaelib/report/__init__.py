@@ -4,22 +4,26 @@ The objects returned here show as HTML or Markdown in a page and as plain text i
 """
 
 from vaelib.report.findings import Finding, captioned, compare, finding, reading
-from vaelib.report.provenance import conclusive, notice, opening, provenance, title
-from vaelib.report.verdicts import above, agreement, below, every_seed, exact, interval, verdicts
+from vaelib.report.provenance import axes, class_name, conclusive, notice, numbers, opening, provenance, title
+from vaelib.report.verdicts import above, agreement, below, equal, every_seed, exact, interval, verdicts
 
 __all__ = [
     "Finding",
     "above",
     "agreement",
+    "axes",
     "below",
     "captioned",
+    "class_name",
     "compare",
     "conclusive",
+    "equal",
     "every_seed",
     "exact",
     "finding",
     "interval",
     "notice",
+    "numbers",
     "opening",
     "provenance",
     "reading",

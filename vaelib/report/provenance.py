@@ -1,12 +1,13 @@
 """Which run a page shows: its data, config and machine, what differs from the book's own run, and stand-ins."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 from vaelib.config import TrainConfig
-from vaelib.data import STAND_INS, DataError
+from vaelib.data import STAND_INS, DataError, ImageDataset
 from vaelib.runs import stored
 from vaelib.training import TrainedRun
 
@@ -16,6 +17,21 @@ TITLES = {"FashionMNIST": "Fashion-MNIST", "digits": "8 × 8 digits", "synthetic
 def title(dataset: str) -> str:
     """A data set's name as a page writes it: of a path its last part."""
     return TITLES.get(dataset, Path(dataset).name)
+
+
+def numbers(latent_dim: int) -> str:
+    """What an image becomes: "one number", "10 numbers"."""
+    return "one number" if latent_dim == 1 else f"{latent_dim} numbers"
+
+
+def axes(dims: Sequence[int]) -> str:
+    """Latent dimensions, counted from 0, as a page writes them: "$z_{1}$ and $z_{2}$"."""
+    return " and ".join(f"$z_{{{dim + 1}}}$" for dim in dims)
+
+
+def class_name(data: ImageDataset, label: int) -> str:
+    """What a label stands for, where the data say so; else the label."""
+    return data.class_names[label] if data.class_names else str(label)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,218 @@
+"""What the chapters on MNIST and Fashion-MNIST say alike: findings from the numbers beside their figures.
+
+Each function returns findings for `reading`. Numbers that a page could not measure are None or NaN, and nothing is said
+of them.
+"""
+
+import math
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from vaelib.data import ImageDataset
+from vaelib.measures import Confusions
+from vaelib.report.findings import Finding, compare, finding
+from vaelib.report.provenance import class_name, numbers
+from vaelib.training import TrainedRun
+
+
+def learning(run: TrainedRun) -> tuple[Finding, ...]:
+    """How the training ELBO climbs, and how far it ends from the held-out one (level: within half a nat)."""
+    curve = [epoch.elbo for epoch in run.history]
+    first, last, heldout = curve[0], curve[-1], run.heldout.elbo
+    climbed = [(value - first) / (last - first or 1) for value in curve]
+    return (
+        finding(
+            "climb",
+            compare(last, first),
+            {
+                "larger": "Nine tenths of the way from the first epoch's value to the last one's are covered by epoch "
+                "{most} of {n}.",
+                "smaller": "The curve falls from {first:.1f} to {last:.1f} nats: this training did not work.",
+                "level": "The curve does not rise.",
+            },
+            most=next((epoch for epoch, share in enumerate(climbed, 1) if share >= 0.9), None),
+            n=len(curve),
+            first=first,
+            last=last,
+        ),
+        finding(
+            "gap",
+            compare(last, heldout, within=0.5),
+            {
+                "larger": "The dashed line lies {gap:.1f} nats below the end of the curve: held-out images are coded "
+                "worse than training images, as one should expect of a network with {weights:,} weights.",
+                "smaller": "The dashed line lies {gap:.1f} nats above the end of the curve, which is the mean over an "
+                "epoch in which the weights still moved.",
+                "level": "The dashed line lies within half a nat of the end of the curve: held-out images are coded as "
+                "well as training images.",
+            },
+            gap=abs(last - heldout),
+            weights=sum(parameter.numel() for parameter in run.model.parameters()),
+        ),
+    )
+
+
+def sharpness(share: float) -> Finding:
+    """Of reconstructions, as a share of the images' (`measures.relative_sharpness`; level: within a fifth)."""
+    return finding(
+        "sharpness",
+        compare(share, 1, within=0.2),
+        {
+            "smaller": "The reconstructions are blurred: by the variance of its Laplacian, an average one has "
+            "{share:.0%} of the sharpness of an image.",
+            "level": "The reconstructions are about as sharp as the images: by the variance of its Laplacian, an "
+            "average one has {share:.0%} of the sharpness of an image.",
+            "larger": "The reconstructions are sharper than the images: by the variance of its Laplacian, an average "
+            "one has {share:.0%} of the sharpness of an image.",
+        },
+        share=share,
+    )
+
+
+def misread(data: ImageDataset, shown: Tensor, read: Tensor | None) -> Finding:
+    """Which reconstructions of the images at `shown` (N,) are `read` (N,) as another class; None without labels."""
+    pairs = [] if read is None else zip(data.labels[shown].tolist(), read.tolist(), strict=True)
+    wrong = [f"{class_name(data, a)} as {class_name(data, b)}" for a, b in pairs if a != b]
+    come = "comes" if len(wrong) == 1 else "come"
+    return finding(
+        "misread",
+        None if read is None else ", ".join(wrong),
+        "Of the {n} in the figure, each read by the vote of its ten nearest training images, {what}.",
+        n=len(shown),
+        what=f"{len(wrong)} {come} back as another class ({', '.join(wrong)})" if wrong else "all keep their class",
+    )
+
+
+def worth(fitted: float, null: float, floor: float, cost: float) -> Finding:
+    """What the code brings: the model's log-likelihood between the mean image's and the pixels' floor, and its KL.
+
+    Level: within a nat. All in nats per image.
+    """
+    return finding(
+        "worth of the code",
+        compare(fitted, null, within=1),
+        {
+            "larger": "The code brings this model {share:.0%} of the way from the mean training image to what no "
+            "decoder can beat, {gain:.0f} nats, and costs {cost:.1f} nats itself, the KL term.",
+            "smaller": "The mean training image in place of a decoder would do better: the code is worth nothing here.",
+            "level": "The decoder does no better than the mean training image: the code is worth nothing here.",
+        },
+        share=(fitted - null) / (floor - null) if floor > null else math.nan,
+        gain=fitted - null,
+        cost=cost,
+    )
+
+
+def apart(right: Mapping[str, float], chance: float | None) -> tuple[Finding, ...]:
+    """Shares of right votes, `right["VAE"]` and `right["PCA"]`, against chance; empty and None without labels."""
+    vae, pca = right.get("VAE"), right.get("PCA")
+    return (
+        finding(
+            "apart",
+            compare(vae, chance, within=0.05) if right else None,
+            {
+                "larger": "Votes among the codes are right for {vae:.0%}; always naming the commonest class would be "
+                "right for {chance:.0%}.",
+                "level": "Votes among the codes are right for {vae:.0%}, as many to within five hundredths as if the "
+                "commonest class were always named ({chance:.0%}).",
+                "smaller": "Votes among the codes are right for {vae:.0%}; always naming the commonest class would do "
+                "better, {chance:.0%}.",
+                None: "These images have no labels, so nothing was voted on.",
+            },
+            vae=vae,
+            chance=chance,
+        ),
+        finding(
+            "against PCA",
+            compare(vae, pca, within=0.02) if right else None,
+            {
+                "larger": "Principal components reach {pca:.0%}: the VAE keeps classes apart better.",
+                "smaller": "Principal components reach {pca:.0%}, and keep classes apart better.",
+                "level": "Principal components reach {pca:.0%}, as many to within two hundredths.",
+            },
+            pca=pca,
+        ),
+    )
+
+
+def confusion(found: Confusions | None, data: ImageDataset, latent_dim: int) -> Finding:
+    """The class that the codes tell best, and the commonest mistake; None without labels."""
+    best, a, b = (class_name(data, label) for label in (found.surest, *found.pair)) if found else [None] * 3
+    return finding(
+        "confusion",
+        (best, a, b) if found and found.share else None,
+        "No class is found more surely than {best}, and no mistake is commoner than to take {a} for {b}, which happens "
+        "to {share:.1%} of its images: where their clouds lie on each other, {numbers} cannot keep these classes "
+        "apart.",
+        best=best,
+        a=a,
+        b=b,
+        share=found.share if found else None,
+        numbers=numbers(latent_dim),
+    )
+
+
+def smoothness(step: float) -> Finding:
+    """Of a walk over the manifold: a step to the right, as a share of the distance between two random pictures."""
+    return finding(
+        "smooth",
+        None if math.isnan(step) else step < 0.5,
+        {
+            True: "Neighbouring pictures differ little: a step to the right changes a picture by {step:.2f} of the "
+            "distance between two pictures drawn at random from the figure.",
+            False: "Neighbouring pictures differ a lot: a step to the right changes a picture by {step:.2f} of the "
+            "distance between two pictures drawn at random from the figure.",
+            None: "All pictures are the same: the decoder ignores its code.",
+        },
+        step=step,
+    )
+
+
+def between(split: float | None) -> Finding:
+    """The share of a walk's pictures on whose class their ten nearest training images have no majority."""
+    return finding(
+        "between classes",
+        None if split is None else split > 0.01,
+        {
+            True: "Not every picture has a class: for {split:.0%} of them the ten nearest training images cannot agree "
+            "by a majority. There the picture is like more than one class.",
+            False: "Nearly every picture has a class: a majority of its ten nearest training images agrees, for all "
+            "but {split:.1%}.",
+        },
+        split=split,
+    )
+
+
+def nearness(near: Mapping[str, float]) -> Finding:
+    """Mean distances to the nearest training image, of "samples", "held-out images" and "noise"; level: within 2 %."""
+    s, h = near["samples"], near["held-out images"]
+    return finding(
+        "near the data",
+        compare(s, h, within=0.02 * h),
+        {
+            "larger": "On average a sample lies farther from the nearest training image than a held-out image does, "
+            "{s:.1f} against {h:.1f}; pixels of noise lie at {n:.1f}.",
+            "smaller": "On average a sample lies even closer to the nearest training image than a held-out image does, "
+            "{s:.1f} against {h:.1f} (pixels of noise: {n:.1f}).",
+            "level": "On average a sample lies as close to the nearest training image as a held-out image does, "
+            "{s:.1f} (pixels of noise: {n:.1f}).",
+        },
+        s=s,
+        h=h,
+        n=near["noise"],
+    )
+
+
+def softness(share: float) -> Finding:
+    """Sharpness of samples, as a share of the images' (`measures.relative_sharpness`)."""
+    return finding(
+        "samples are soft",
+        None if math.isnan(share) else share < 0.8,
+        {
+            True: "Samples are soft, with {share:.0%} of the sharpness of the data. A blurred picture is near to many "
+            "images at once, so closeness alone shows neither sharpness nor variety.",
+            False: "Samples have {share:.0%} of the sharpness of the data; closeness does not show that they vary.",
+        },
+        share=share,
+    )
