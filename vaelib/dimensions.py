@@ -1,0 +1,104 @@
+"""How many dimensions: sizes of a model's latent dimensions, rules that count them, and estimates from points alone.
+
+Axes: N images or points, D pixels or coordinates, K latent dimensions.
+"""
+
+import math
+import warnings
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from vaelib.densities import kl_per_dimension
+from vaelib.measures import column_norms, column_sums, posterior
+from vaelib.models import VAE
+
+KL_IN_USE = 0.1  # nats: a posterior variance of exp(-0.2), four fifths of the prior's
+ACTIVE = 0.01  # of Var(mu), the threshold of Burda et al. (2016)
+OF_LARGEST = 0.05  # of the largest column norm, the threshold of Dai et al. (2018)
+NEAR = 3.0  # a factor: a value as far from a threshold might lie on its other side in another run
+
+NEIGHBOURS = 20  # of a point, for its maximum-likelihood dimension
+KEPT = 0.95  # of the variance, by principal components
+
+
+def sizes(model: VAE, images: Tensor) -> dict[str, Tensor]:
+    """Four sizes (K,) of each latent dimension, on images (N, D).
+
+    "sum" and "norm" are of the decoder's column, |Σ_h W_hk| and ‖W_·k‖₂; "kl" the mean nats that the dimension carries;
+    "variance" that of its mean over the images.
+    """
+    q = posterior(model, images)
+    return {
+        "sum": column_sums(model.latent_weight),
+        "norm": column_norms(model.latent_weight),
+        "kl": kl_per_dimension(*q).mean(0),
+        "variance": q.mu.var(0, correction=0),
+    }
+
+
+def elbow(values: Tensor) -> float:
+    """How many of the values (K,), in decreasing order, stand before the elbow of their curve; NaN for K < 3.
+
+    The elbow is the point farthest below the straight line from the first value to the last (Satopää et al. 2011). Two
+    points have none, and equal values have it nowhere: 0.
+    """
+    if len(values) < 3:
+        return math.nan
+    ordered = values.double().sort(descending=True).values
+    fall = ordered[0] - ordered[-1]
+    if fall <= 0:
+        return 0.0
+    line = 1 - torch.linspace(0, 1, len(ordered), dtype=torch.float64)
+    return float((line - (ordered - ordered[-1]) / fall).argmax())
+
+
+def above(values: Tensor, threshold: float) -> float:
+    """How many of the values (K,) lie above the threshold."""
+    return float((values > threshold).sum())
+
+
+def near(values: Tensor, threshold: float) -> float:
+    """How many of the values (K,) lie within the factor `NEAR` of the threshold, on either side."""
+    return float(((values > threshold / NEAR) & (values < threshold * NEAR)).sum())
+
+
+def counts(sizes: Mapping[str, Tensor]) -> dict[str, float]:
+    """How many dimensions are in use, by five rules that read the `sizes` of a model.
+
+    "kl" and "active": KL or Var(mu) above its threshold, and as "kl_near" and "active_near" how many lie near it;
+    "norm_share": norms above `OF_LARGEST` of the largest; "norm" and "sum": the `elbow` of the sorted norms or column
+    sums, the latter being what Figure 8 is read by.
+    """
+    return {
+        "kl": above(sizes["kl"], KL_IN_USE),
+        "kl_near": near(sizes["kl"], KL_IN_USE),
+        "active": above(sizes["variance"], ACTIVE),
+        "active_near": near(sizes["variance"], ACTIVE),
+        "norm_share": above(sizes["norm"], OF_LARGEST * sizes["norm"].max()),
+        "norm": elbow(sizes["norm"]),
+        "sum": elbow(sizes["sum"]),
+    }
+
+
+def of_points(points: Tensor) -> dict[str, float]:
+    """The dimension of points (N, D) without any network: NaN for fewer than 50 different points, or for D = 1.
+
+    "twonn" (Facco et al. 2017) and "mle" (Levina and Bickel 2005, `NEIGHBOURS` neighbours) see how fast the number of
+    neighbours grows with distance; "pca" counts the principal components that keep `KEPT` of the variance.
+    """
+    points = points.unique(dim=0)
+    if len(points) < 50 or points.shape[1] < 2:
+        return dict.fromkeys(("twonn", "mle", "pca"), math.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what compiles it as it is imported
+        from skdim.id import MLE, TwoNN
+    x = points.double()
+    shares = torch.linalg.eigvalsh((x - x.mean(0)).T @ (x - x.mean(0))).flip(0)
+    kept = shares.cumsum(0) / shares.sum()
+    return {
+        "twonn": float(TwoNN().fit(x.numpy()).dimension_),
+        "mle": float(MLE().fit(x.numpy(), n_neighbors=NEIGHBOURS).dimension_),
+        "pca": float((kept < KEPT).sum() + 1),
+    }
