@@ -41,6 +41,8 @@ FIGURES = {
     "one epoch": lambda: plotting.learning_curve(HISTORY[:1]),
     "spans": lambda: plotting.spans(["a", "b"], [0, 1], [2, 3], {"own": [1, 2], "mean": [0.5, 1.5]}, xlabel="score"),
     "one span": lambda: plotting.spans(["a"], [0], [0], {"own": [0]}),
+    "dots": lambda: plotting.dots({"a": {1: [1.0, 2], 2: [2.0]}, "b": {1: [np.nan]}}, diagonal=True, ylabel="found"),
+    "dots of nothing": lambda: plotting.dots({"a": {}}, level=("two", 2)),
     "diagram": lambda: plotting.vae_diagram((784, 400, 256, 128), 2),
     "linear diagram": lambda: plotting.vae_diagram((784,), 10),
 }
@@ -191,3 +193,13 @@ def test_the_regions_of_a_posterior_that_equals_q_are_its_ellipses():
     ellipses = [line.get_xydata() for line in ax.lines if len(line.get_xydata()) == 200][::-1]  # 95 %, 50 %
     for outline, ellipse in zip(outlines, ellipses, strict=True):
         np.testing.assert_allclose(np.abs(outline - mu).max(0), np.abs(ellipse - mu).max(0), atol=0.02)
+
+
+def test_dots_show_every_value_and_its_mean():
+    figure = plotting.dots({"a": {5: [1.0, 3.0, np.nan], 20: [4.0]}}, diagonal=True)
+    ax = figure.axes[0]
+    shown = [line.get_ydata().tolist() for line in ax.lines if line.get_marker() == "o"]
+    assert shown == [[1, 3], [4]]
+    assert [bar.get_segments()[0][0, 1] for bar in ax.collections] == [2, 4]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["5", "20"]
+    assert ax.lines[-1].get_ydata().tolist() == [5, 20]  # where a value would equal its x

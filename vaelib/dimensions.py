@@ -42,7 +42,7 @@ def elbow(values: Tensor) -> float:
     """How many of the values (K,), in decreasing order, stand before the elbow of their curve; NaN for K < 3.
 
     The elbow is the point farthest below the straight line from the first value to the last (Satopää et al. 2011). Two
-    points have none, and equal values have it nowhere: 0.
+    points have none, equal values have it nowhere (0), and beyond it there are two values at least.
     """
     if len(values) < 3:
         return math.nan

@@ -69,6 +69,38 @@ def spans(
     return done(figure)
 
 
+def dots(
+    panels: Mapping[str, Mapping[float | str, ArrayLike]],
+    *,
+    diagonal: bool = False,
+    level: tuple[str, float] | None = None,
+    **labels: str,
+) -> Figure:
+    """One panel for each name: at each x a dot for each of its values, a little apart, and a bar at their mean.
+
+    The x stand side by side at equal distances, whatever their size. `diagonal` draws where a value equals its x,
+    `level` a named constant; NaN values are left out. `labels` go to `Axes.set`; the y label to the first panel only.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(panels), figsize=(2.9 * len(panels), 3), squeeze=False)
+        for ax, (name, groups) in zip(axes[0], panels.items(), strict=True):
+            for at, values in enumerate(groups.values()):
+                values = np.asarray(values, dtype=float)
+                values = values[~np.isnan(values)]
+                if len(values):
+                    aside = np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else [0]
+                    ax.plot(at + np.asarray(aside), values, "o", color=BLUE, markersize=3.5, alpha=0.6, linewidth=0)
+                    ax.hlines(values.mean(), at - 0.35, at + 0.35, color=BLUE, linewidth=1.5)
+            if diagonal:
+                ax.plot(range(len(groups)), [float(x) for x in groups], color=INK, linestyle="--", linewidth=1)
+            if level:
+                ax.axhline(level[1], color=INK, linestyle="--", linewidth=1, label=level[0])
+                ax.legend(fontsize="small")
+            ax.set_xticks(range(len(groups)), [str(x) for x in groups])
+            ax.set(title=name, ylim=(0, None), **labels | ({} if ax is axes[0, 0] else {"ylabel": ""}))
+    return done(figure)
+
+
 def contours(x: ArrayLike, y: ArrayLike, values: ArrayLike, levels: Sequence[float], **labels: str) -> Figure:
     """Contour lines, at `levels`, of values (len(y), len(x)) that are at least 0, with a cross at the smallest one."""
     values = np.asarray(values)
