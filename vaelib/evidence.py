@@ -80,6 +80,7 @@ def drawn_boots_axes(run: TrainedRun) -> dict[str, float]:
     for name in scores[0]:
         by_angle = torch.tensor([score[name] for score in scores])
         known |= {name: by_angle[0].item(), f"{name}_rank": factors.rank_among(by_angle[0], by_angle)}
+    del known["informativeness_rank"]  # both heights can be told from any pair of axes
     return known
 
 
