@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from vaelib.report import conclusive, notice, provenance, verdicts
+from vaelib.report import conclusive, equal, notice, provenance, verdicts
 from vaelib.training import fit
 
 NASTY = '<script>alert("x")</script>&.npz'
@@ -91,3 +91,23 @@ def test_verdicts_are_given_on_a_full_run_on_the_papers_data_only(dataset, smoke
         assert ("did not hold" in text) is expected
         assert ("held" in text) is expected
     assert ("Verdict" in table._repr_html_()) is expected
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "expected"),
+    [
+        ([2, 2, 2], 0.0, "held"),
+        ([2, 2, 2], 1.0, "too close to call"),  # by a measure that says two where there are three
+        ([3, 3, 3], 1.0, "too close to call"),
+        ([3, 3, 3], 0.0, "did not hold"),
+        ([4, 4, 3, 4], 1.0, "did not hold"),
+        ([1, 2, 3], 0.0, "too close to call"),
+        ([0, 0, 0], 1.0, "did not hold"),
+        ([2, 2], 0.0, None),
+        ([2, 2, float("nan")], 0.0, None),
+        ([2, 2, 2], float("nan"), None),
+    ],
+)
+def test_equal_is_judged_by_the_interval_and_by_the_error_of_the_measure(values, error, expected):
+    verdict = equal("two", values, 2, within=0.5, error=error, known="on planted data", of="count")
+    assert verdict.outcome == expected

@@ -72,11 +72,16 @@ def confusions(labels: Tensor, voted: Tensor) -> Confusions:
 
     `share` is of the images with the true label; 0, and the pair of no meaning, where nothing is confused.
     """
-    classes = labels.unique()
-    table = torch.stack([(voted[labels == a, None] == classes).double().mean(0) for a in classes])
+    classes, table = confusion_table(labels, voted)
     surest = classes[table.diagonal().argmax()].item()
     a, b = divmod(table.fill_diagonal_(0).argmax().item(), len(classes))
     return Confusions(surest, (classes[a].item(), classes[b].item()), table[a, b].item())
+
+
+def confusion_table(labels: Tensor, voted: Tensor) -> tuple[Tensor, Tensor]:
+    """The classes (C,) of labels (N,), and (C, C): which share of each, row by row, is voted (N,) to be which."""
+    classes = labels.unique()
+    return classes, torch.stack([(voted[labels == a, None] == classes).double().mean(0) for a in classes])
 
 
 def knn_accuracy(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tensor, *, k: int = 10) -> float:

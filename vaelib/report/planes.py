@@ -5,7 +5,7 @@ of them.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from vaelib.data import ImageDataset
 from vaelib.measures import Confusions
 from vaelib.report.findings import Finding, compare, finding
 from vaelib.report.provenance import class_name, numbers
+from vaelib.report.verdicts import Verdict, above, below
 from vaelib.training import TrainedRun
 
 
@@ -96,7 +97,8 @@ def worth(fitted: float, null: float, floor: float, cost: float) -> Finding:
             "larger": "The code brings this model {share:.0%} of the way from the mean training image to what no "
             "decoder can beat, {gain:.0f} nats, and costs {cost:.1f} nats itself, the KL term.",
             "smaller": "The mean training image in place of a decoder would do better: the code is worth nothing here.",
-            "level": "The decoder does no better than the mean training image: the code is worth nothing here.",
+            "level": "The decoder does no better than the mean training image, to within a nat: the code is worth "
+            "nothing here.",
         },
         share=(fitted - null) / (floor - null) if floor > null else math.nan,
         gain=fitted - null,
@@ -173,12 +175,13 @@ def between(split: float | None) -> Finding:
     """The share of a walk's pictures on whose class their ten nearest training images have no majority."""
     return finding(
         "between classes",
-        None if split is None else split > 0.01,
+        None if split is None else "none" if split == 0 else "few" if split <= 0.01 else "some",
         {
-            True: "Not every picture has a class: for {split:.0%} of them the ten nearest training images cannot agree "
-            "by a majority. There the picture is like more than one class.",
-            False: "Nearly every picture has a class: a majority of its ten nearest training images agrees, for all "
+            "some": "Not every picture has a class: for {split:.0%} of them the ten nearest training images cannot "
+            "agree by a majority. There the picture is like more than one class.",
+            "few": "Nearly every picture has a class: a majority of its ten nearest training images agrees, for all "
             "but {split:.1%}.",
+            "none": "Every picture has a class: a majority of its ten nearest training images agrees.",
         },
         split=split,
     )
@@ -215,4 +218,19 @@ def softness(share: float) -> Finding:
             False: "Samples have {share:.0%} of the sharpness of the data; closeness does not show that they vary.",
         },
         share=share,
+    )
+
+
+def rules(seeds: Mapping[str, Sequence[float]]) -> tuple[Verdict, ...]:
+    """The verdicts on the four claims of §4.1, from measures of the part "planes", one value a seed."""
+    return (
+        above("reconstructs held-out images", seeds["gain"], 0, of="nats above the mean image", form=".1f"),
+        above("puts classes in different places", seeds["votes"], 0, of="right votes more than PCA's"),
+        below("changes smoothly", seeds["step"], 0.5, of="a step, as a share of a random distance"),
+        below(
+            "generates pictures like the data",
+            seeds["distance"],
+            0.5,
+            of="distance from the data, as a share of noise's",
+        ),
     )

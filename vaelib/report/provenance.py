@@ -20,8 +20,9 @@ def title(dataset: str) -> str:
 
 
 def numbers(latent_dim: int) -> str:
-    """What an image becomes: "one number", "10 numbers"."""
-    return "one number" if latent_dim == 1 else f"{latent_dim} numbers"
+    """What an image becomes: "one number", "two numbers", "20 numbers"."""
+    words = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    return f"{words[latent_dim - 1] if latent_dim <= 10 else latent_dim} number{'s' if latent_dim > 1 else ''}"
 
 
 def axes(dims: Sequence[int]) -> str:
@@ -152,7 +153,8 @@ def opening(run: TrainedRun, book: TrainConfig, *, asked: str | None = None, smo
         if there
         else "the book's own run is not stored on this machine"
     )
-    other = "; they are of different images, so they do not compare" if {"dataset", "classes"} & set(changed) else ""
+    differ = there and {"dataset", "classes", "limit"} & set(changed)
+    other = "; they are of different images, so they do not compare" if differ else ""
     return Opening(
         banner,
         f"This page differs from the book's own in: {what}. "

@@ -61,22 +61,35 @@ def below(claim: str, values: Sequence[float], threshold: float, *, of: str, for
 
 
 def equal(
-    claim: str, values: Sequence[float], target: float, *, within: float, of: str, form: str = ".1f", why: str = ""
+    claim: str,
+    values: Sequence[float],
+    target: float,
+    *,
+    within: float,
+    error: float,
+    known: str,
+    of: str,
+    form: str = ".1f",
 ) -> Verdict:
-    """Held where the 95 % interval over seeds lies within `within` of `target`, not held where it lies wholly outside.
+    """Held where the 95 % interval over seeds lies within `within` of `target`, by a measure that is itself as exact.
 
-    `within` is how far off the measure itself may be, and `why` says in a few words how that is known. Otherwise as in
-    `above`.
+    `error` is how far off the measure has been where the truth is known, and `known` says where that was. Not held
+    where the interval lies farther from `target` than `within` and than `error`; between the two it is too close to
+    call, and so is what a measure with a larger `error` than `within` finds at the target. Otherwise as in `above`.
     """
-    rule = f"the 95 % interval of its mean over seeds lies within {within:{form}} of {target:g}{why and f', {why}'}"
+    rule = (
+        f"the 95 % interval of its mean over seeds lies within {within:{form}} of {target:g}, by a measure with no "
+        f"larger error {known} (it has {error:{form}}); it did not hold if the interval lies farther off than both"
+    )
     n, (mean, low, high) = len(values), interval(values)
-    if math.isnan(mean):
+    if math.isnan(mean) or math.isnan(error):
         return Verdict(claim, NOT_MEASURED, rule, None)
     if n < 3:
         return Verdict(claim, f"{of}: {mean:{form}} ({_seeds(n)})", rule, None)
-    inside = target - within <= low and high <= target + within
-    outside = high < target - within or target + within < low
-    outcome = HELD if inside else DID_NOT_HOLD if outside else TOO_CLOSE
+    allowed = max(within, error)
+    held = error <= within and target - within <= low and high <= target + within
+    outside = high < target - allowed or target + allowed < low
+    outcome = HELD if held else DID_NOT_HOLD if outside else TOO_CLOSE
     return Verdict(claim, f"{of}: {mean:{form}}, {low:{form}} to {high:{form}} ({_seeds(n)})", rule, outcome)
 
 
@@ -146,6 +159,12 @@ def _seeds(n: int) -> str:
     return f"{n} seed{'s' if n != 1 else ''}"
 
 
+def _word(row: Verdict) -> str:
+    if row.outcome is None:
+        return "no verdict" if row.measured == NOT_MEASURED else "no verdict: too few seeds"
+    return row.outcome
+
+
 @dataclass(frozen=True)
 class Verdicts:
     """A table of claims, measurements, rules and verdicts; without the last column on a page that may give none."""
@@ -153,14 +172,9 @@ class Verdicts:
     rows: tuple[Verdict, ...]
     given: bool
 
-    def _word(self, row: Verdict) -> str:
-        if row.outcome is None:
-            return "no verdict" if row.measured == NOT_MEASURED else "no verdict: too few seeds"
-        return row.outcome
-
     def __repr__(self) -> str:
         return "\n".join(
-            f"{row.claim}: {row.measured}; held if {row.rule}" + (f": {self._word(row)}" if self.given else "")
+            f"{row.claim}: {row.measured}; held if {row.rule}" + (f": {_word(row)}" if self.given else "")
             for row in self.rows
         )
 
@@ -169,8 +183,7 @@ class Verdicts:
         body = "".join(
             "<tr>"
             + "".join(
-                f"<td>{escape(text)}</td>"
-                for text in (row.claim, row.measured, row.rule, self._word(row))[: len(heads)]
+                f"<td>{escape(text)}</td>" for text in (row.claim, row.measured, row.rule, _word(row))[: len(heads)]
             )
             + "</tr>"
             for row in self.rows
@@ -188,3 +201,12 @@ class Verdicts:
 def verdicts(*rows: Verdict, dataset: str, smoke: bool) -> Verdicts:
     """What a chapter found; the last column is there only where the page may give verdicts (`conclusive`)."""
     return Verdicts(rows, given=conclusive(dataset, smoke=smoke))
+
+
+def summary(table: Verdicts) -> str:
+    """What a table of verdicts comes to, as sentences for `reading`: the claims, by their outcomes."""
+    if not table.given:
+        return "No verdict is given on this page: its data, or their number, are not the paper's."
+    words = dict.fromkeys([HELD, DID_NOT_HOLD, TOO_CLOSE, *map(_word, table.rows)])
+    claims = {word: [row.claim for row in table.rows if _word(row) == word] for word in words}
+    return " ".join(f"{word.capitalize()}: {', '.join(some)}." for word, some in claims.items() if some)
