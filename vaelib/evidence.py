@@ -6,10 +6,13 @@ from typing import NamedTuple
 
 import torch
 
-from vaelib import dimensions, factors, latent, measures, synthetic
+from vaelib import dimensions, factors, latent, measures, priors, synthetic, variants
 from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset
+from vaelib.densities import reparameterise
+from vaelib.models import Autoencoder
 from vaelib.paper import experiment
+from vaelib.runs import get_or_train
 from vaelib.training import TrainedRun, fit, initial_model
 
 
@@ -122,9 +125,93 @@ def planted_dimension(setting: Mapping[str, int]) -> dict[str, float]:
     return {**_counted(run, heldout), **dimensions.of_points(points.images)}
 
 
+def autoencoder_as_vae(run: TrainedRun) -> dict[str, float]:
+    """A VAE beside the autoencoder of the same layers, data and seed, with one σ for all codes and with its own."""
+    autoencoder = get_or_train(replace(run.config, model="autoencoder")).model
+    return beside_autoencoder(run, autoencoder)
+
+
+def beside_autoencoder(run: TrainedRun, autoencoder: Autoencoder) -> dict[str, float]:
+    """What `autoencoder_as_vae` records, in nats per held-out image where it is not a ratio."""
+    test = run.config.load("test").images
+    some, log_sigma = test[:1000], torch.linspace(-10, 1, 45)
+    with torch.no_grad():
+        codes, others = run.model.embed(test), autoencoder.embed(test)
+        at_mean = run.model.log_likelihood(test, codes).mean().item()
+        rebuilt = autoencoder.log_likelihood(test, others).mean().item()
+    units = variants.own_units(others)
+    vae = variants.common_sigma(run.model, some, codes[:1000], log_sigma).elbo
+    other = variants.common_sigma(autoencoder, some, units.apply(others[:1000]), log_sigma, units=units).elbo
+    return {
+        "better": rebuilt - at_mean,
+        "noise": (at_mean - run.heldout.log_likelihood) / run.config.latent_dim,
+        "behind": (vae.max() - other.max()).item(),
+        "spread": (others.square().mean() / codes.square().mean()).sqrt().item(),
+        "log_sigma": log_sigma[vae.argmax()].item(),
+    }
+
+
+def pinwheel_data() -> tuple[ImageDataset, ImageDataset]:
+    """400 points of the pinwheel to train on, and 400 held-out ones; their labels are the arms."""
+    return tuple(ImageDataset(*synthetic.pinwheel(100, seed=seed), (1, 2), "pinwheel") for seed in (1, 2))
+
+
+def pinwheel_config(setting: Mapping[str, object]) -> TrainConfig:
+    """The recipe of Mathieu et al. (2019) with Adam, under a "prior", with weights "beta" and "alpha"."""
+    return TrainConfig(
+        "pinwheel",
+        latent_dim=2,
+        epochs=setting["epochs"],
+        seed=setting["seed"],
+        hidden=(100,),
+        likelihood="gaussian",
+        batch_size=400,
+        learning_rate=1e-3,
+        beta2=0.999,
+        schedule="constant",
+        prior=setting["prior"],
+        beta=setting["beta"],
+        divergence="inclusive-kl" if setting["alpha"] else None,
+        divergence_weight=setting["alpha"],
+    )
+
+
+def pinwheel(setting: Mapping[str, object]) -> dict[str, float]:
+    """Whether the codes of a pinwheel lie in the clusters of the clustered prior, under one objective."""
+    data, heldout = pinwheel_data()
+    run = fit(pinwheel_config(setting), data, heldout=heldout, progress=False)
+    return in_arms_and_clusters(run, heldout)
+
+
+def in_arms_and_clusters(run: TrainedRun, heldout: ImageDataset) -> dict[str, float]:
+    """Of one drawn code for each held-out point: the share in a cluster of the prior, and the purity of four groups."""
+    q = measures.posterior(run.model, heldout.images)
+    z = reparameterise(*q, generator=torch.Generator().manual_seed(run.config.seed))
+    return {
+        "inside": variants.in_clusters(z, priors.make_prior("clustered", 2)),
+        "purity": measures.cluster_purity(z, heldout.labels, 4),
+    }
+
+
+def sparse_codes(run: TrainedRun) -> dict[str, float]:
+    """How sparse the mean codes of held-out images are, over coordinates in use and over all, and what they cost."""
+    test = run.config.load("test").images
+    mu = measures.posterior(run.model, test).mu
+    used = variants.in_use(*variants.coordinate_worth(run.model, test[:2000], mu[:2000]))
+    return {
+        "share": variants.sparse_share(mu[:, used]),
+        "used": used.sum().item(),
+        "all": variants.sparse_share(mu),
+        "likelihood": run.heldout.log_likelihood,
+    }
+
+
 BOOTS, DRAWN_BOOTS = experiment("boots_20d"), experiment("boots_20d", dataset="synthetic-boots")
-# Points and epochs; the first two take equally many steps, and so do the last two.
-PLANTED = ((6000, 40), (1000, 240), (6000, 10), (1000, 60))
+PLANTED = ((6000, 40), (6000, 10), (1000, 60))  # points and epochs; the last two take equally many steps
+
+# The first 10,000 images: the chapter on variants trains several models.
+GARMENTS = replace(experiment("fashion_mnist", epochs=20), limit=10_000)
+SPARSE = replace(GARMENTS, epochs=30, latent_dim=20, hidden=(256, 128), batch_size=64, learning_rate=1e-3)
 
 PARTS = {
     "planes": Part((experiment("mnist"), experiment("fashion_mnist")), plane, 5),
@@ -132,7 +219,7 @@ PARTS = {
     "drawn_boots_axes": Part((experiment("boots_2d", dataset="synthetic-boots"),), drawn_boots_axes, 10),
     "boots_dimension": Part(tuple(replace(BOOTS, latent_dim=k) for k in (20, 5, 10, 50)), dimension, 10),
     "boots_length": Part(
-        (*(replace(BOOTS, epochs=n) for n in (20, 100, 200)), replace(DRAWN_BOOTS, epochs=200)), dimension, 3
+        (*(replace(BOOTS, epochs=n) for n in (20, 200)), replace(DRAWN_BOOTS, epochs=200)), dimension, 3
     ),
     "boots_control": Part(
         (DRAWN_BOOTS, replace(DRAWN_BOOTS, latent_dim=2), replace(BOOTS, latent_dim=2)), dimension, 5
@@ -140,6 +227,29 @@ PARTS = {
     "planted_dimension": Part(
         tuple({"true_dim": d, "points": n, "epochs": e, "latent_dim": 20} for n, e in PLANTED for d in range(1, 9)),
         planted_dimension,
+        5,
+    ),
+    "variants_autoencoder": Part((GARMENTS,), autoencoder_as_vae, 5),
+    "variants_pinwheel": Part(
+        tuple(
+            {"prior": prior, "beta": beta, "alpha": alpha, "epochs": 500}
+            for prior, beta, alpha in (
+                ("standard-normal", 1, 0),
+                ("clustered", 1, 0),
+                ("clustered", 1, 1),
+                ("clustered", 0, 1),
+            )
+        ),
+        pinwheel,
+        10,
+    ),
+    "variants_sparse": Part(
+        (
+            SPARSE,
+            replace(SPARSE, prior="sparse"),
+            replace(SPARSE, prior="sparse", divergence="mmd", divergence_weight=100),
+        ),
+        sparse_codes,
         5,
     ),
 }
