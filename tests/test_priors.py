@@ -384,3 +384,10 @@ def test_figures_of_codes_show_every_point(latent_dim):
     assert [ax.get_title() for ax in figure.axes] == ["a", "b"]
     drawn = histograms({"codes": z}, axis, density=("prior", np.ones(9)), xlabel="z")
     assert [text.get_text() for text in drawn.axes[0].get_legend().get_texts()] == ["prior", "codes"]
+
+
+def test_five_panels_take_two_rows_and_leave_no_empty_one():
+    z, labels = np.zeros((4, 2)), np.arange(4)
+    figure = code_panels({name: (z, labels) for name in "abcde"})
+    assert [ax.get_title() for ax in figure.axes] == list("abcde")
+    assert len({round(ax.get_position().y0, 2) for ax in figure.axes}) == 2

@@ -60,13 +60,19 @@ def code_panels(
 ) -> Figure:
     """One scatter plot of codes for each name: z (N, 1) or (N, 2), coloured by label (N,). One coordinate: a strip.
 
-    `density` (n, n) over the square x × x is drawn under every panel as contours. `shared` gives all panels one scale.
+    Three panels to a row; labels from 9 on share a colour. `density` (n, n) over the square x × x is drawn under every
+    panel as contours. `shared` gives all panels one scale.
     """
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            1, len(codes), figsize=(3.1 * len(codes), 3.2), squeeze=False, sharex=shared, sharey=shared
-        )
-        for ax, (name, (z, labels)) in zip(axes[0], codes.items(), strict=True):
+        n_cols = min(3, len(codes))
+        n_rows, side = -(-len(codes) // n_cols), 7.2 / max(2, n_cols)
+        size = (side * n_cols, (side + 0.3) * n_rows)
+        figure, axes = plt.subplots(n_rows, n_cols, figsize=size, squeeze=False, sharex=shared, sharey=shared)
+        for lowest in axes.flat[len(codes) - n_cols : len(codes)]:
+            lowest.tick_params(labelbottom=True)
+        for unused in axes.flat[len(codes) :]:
+            unused.remove()
+        for ax, (name, (z, labels)) in zip(axes.flat, codes.items(), strict=False):
             z, labels = np.asarray(z), np.asarray(labels)
             up = z[:, 1] if z.shape[1] > 1 else np.random.default_rng(0).uniform(-1, 1, len(z))
             colours = {"c": labels, "cmap": "tab10", "vmin": -0.5, "vmax": 9.5}
