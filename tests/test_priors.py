@@ -388,6 +388,6 @@ def test_figures_of_codes_show_every_point(latent_dim):
 
 def test_five_panels_take_two_rows_and_leave_no_empty_one():
     z, labels = np.zeros((4, 2)), np.arange(4)
-    figure = code_panels({name: (z, labels) for name in "abcde"})
+    figure = code_panels(dict.fromkeys("abcde", (z, labels)))
     assert [ax.get_title() for ax in figure.axes] == list("abcde")
     assert len({round(ax.get_position().y0, 2) for ax in figure.axes}) == 2
