@@ -42,7 +42,7 @@ FIGURES = {
     "spans": lambda: plotting.spans(["a", "b"], [0, 1], [2, 3], {"own": [1, 2], "mean": [0.5, 1.5]}, xlabel="score"),
     "one span": lambda: plotting.spans(["a"], [0], [0], {"own": [0]}),
     "dots": lambda: plotting.dots({"a": {1: [1.0, 2], 2: [2.0]}, "b": {1: [np.nan]}}, diagonal=True, ylabel="found"),
-    "dots of nothing": lambda: plotting.dots({"a": {}}, level=("two", 2)),
+    "dots of nothing": lambda: plotting.dots({"a": {}}, level=2),
     "diagram": lambda: plotting.vae_diagram((784, 400, 256, 128), 2),
     "linear diagram": lambda: plotting.vae_diagram((784,), 10),
 }

@@ -73,16 +73,17 @@ def dots(
     panels: Mapping[str, Mapping[float | str, ArrayLike]],
     *,
     diagonal: bool = False,
-    level: tuple[str, float] | None = None,
+    level: float | None = None,
     **labels: str,
 ) -> Figure:
     """One panel for each name: at each x a dot for each of its values, a little apart, and a bar at their mean.
 
-    The x stand side by side at equal distances, whatever their size. `diagonal` draws where a value equals its x,
-    `level` a named constant; NaN values are left out. `labels` go to `Axes.set`; the y label to the first panel only.
+    The x stand side by side at equal distances, whatever their size; the panels share a scale. Dashed lines: `diagonal`,
+    where a value equals its x, and a constant `level`. NaN values are left out. `labels` go to `Axes.set`; the y label
+    to the first panel only.
     """
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(panels), figsize=(2.9 * len(panels), 3), squeeze=False)
+        figure, axes = plt.subplots(1, len(panels), figsize=(2.9 * len(panels), 3), squeeze=False, sharey=True)
         for ax, (name, groups) in zip(axes[0], panels.items(), strict=True):
             for at, values in enumerate(groups.values()):
                 values = np.asarray(values, dtype=float)
@@ -97,7 +98,8 @@ def dots(
                 ax.axhline(level[1], color=INK, linestyle="--", linewidth=1, label=level[0])
                 ax.legend(fontsize="small")
             ax.set_xticks(range(len(groups)), [str(x) for x in groups])
-            ax.set(title=name, ylim=(0, None), **labels | ({} if ax is axes[0, 0] else {"ylabel": ""}))
+            ax.set(**{"title": name, "ylim": (0, None)} | labels | ({} if ax is axes[0, 0] else {"ylabel": ""}))
+        axes[0, 0].set_ylim(bottom=0)
     return done(figure)
 
 
