@@ -1,24 +1,43 @@
 """The tools that build, rerun and check the book, on a small book of their own whose chapters need no torch."""
 
 import asyncio
+import base64
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
+from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from tools import notebooks, rerun
+from tools import build, notebooks, processes, rerun, staging
 from tools.build import publish, restore, up_to_date
-from tools.chapters import ROOT, BookError, chapters, find_stop, pages, parameters, read_notebook
+from tools.chapters import KEY, ROOT, BookError, chapters, find_stop, pages, parameters, read_notebook
 from tools.check_site import site_faults
-from tools.execute import cached, execute, execute_missing, open_cache
-from tools.inputs import cache_folder, inputs_digest
+from tools.execute import execute, execute_all
+from tools.executed import KEPT, Executed
+from tools.inputs import environment_digest, inputs_digest
 from tools.record import record
 
 FACTS = {"python": "3", "MNIST": "a", "FashionMNIST": "b"}
+INDEX = "# A book\n\nSee {ref}`(1) <eq-1>`.\n\n```{bibliography}\n:all:\n```\n"
+DOT = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+)
+# What vaelib.report shows, without torch: a sentence, and two figures that announce themselves.
+SPEAKS = f"""\
+said = "As in {{ref}}`(1) <eq-1>`, $K = %d$ {{cite:p}}`noether1918`." % latent_dim
+display({{"text/markdown": said, "text/plain": said}}, metadata={{"vaelib": {{"findings": {{"size": 2}}}}}}, raw=True)
+for name in ("square", "round"):
+    shown = {{"name": "fig-" + name, "caption": "A " + name + " $K$.", "alt": "It is " + name}}
+    display(Image({DOT!r}, format="png"), metadata={{"vaelib": {{"figure": shown}}}})
+"""
 PARAMETERS = "dataset = 'MNIST'\nlatent_dim = 2\nepochs = None\nseed = 1\nsmoke = False"
 
 
@@ -37,7 +56,9 @@ def book(tmp_path):
         (root / folder).mkdir(parents=True)
     shutil.copy(ROOT / "_config.yml", root)
     shutil.copytree(ROOT / "book" / "static", root / "book" / "static")
-    (root / "book" / "references.bib").write_text("", encoding="utf-8")
+    (root / "book" / "references.bib").write_text(
+        "@misc{noether1918, author={Noether, E.}, title={Invariants}, year={1918}}", encoding="utf-8"
+    )
     (root / "requirements.txt").write_text("torch==0\n", encoding="utf-8")
     (root / "vaelib" / "bounds.py").write_text("bound = 1\n", encoding="utf-8")
     (root / "_toc.yml").write_text(
@@ -45,33 +66,30 @@ def book(tmp_path):
         "  - file: book/theory\n  - file: book/trial\n",
         encoding="utf-8",
     )
-    (root / "book" / "index.md").write_text("# A book\n\nSee {ref}`(1) <eq-1>`.\n", encoding="utf-8")
+    (root / "book" / "index.md").write_text(INDEX, encoding="utf-8")
     write_chapter(root, "theory", new_markdown_cell("(eq-1)=\n$$ 1 + 1 = 2 \\tag{1} $$"), new_code_cell("1 + 1"))
     figure = {"figure": {"caption": "A *dot*.", "name": "fig-dot"}, "image": {"alt": "One red dot"}}
-    dot = (
-        "import base64\nfrom IPython.display import Image\n"
-        "Image(base64.b64decode('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=='))"
-    )
     write_chapter(
         root,
         "trial",
         new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
-        new_code_cell(dot, metadata={"mystnb": figure}),
+        new_code_cell(f"from IPython.display import Image\nImage({DOT!r}, format='png')", metadata={"mystnb": figure}),
+        new_code_cell(SPEAKS, metadata={"tags": ["hide-input"]}),
         new_code_cell("print(10 * latent_dim)"),
     )
     return root
 
 
-def outputs_of(cache, path):
-    """A chapter merged with its cached outputs, as the pages will show it."""
-    return cache.merge_match_into_notebook(nbformat.read(path, 4))[1]
+def kept_in(book):
+    return Executed(book / "_build" / "executed", environment_digest(book, FACTS))
 
 
 def fill(book):
-    cache = open_cache(cache_folder(book, FACTS))
-    executed, stops = execute_missing(cache, chapters(book))
-    assert stops == []
-    return cache, executed
+    """Execute what is not kept; returns what was executed."""
+    kept = kept_in(book)
+    executed = execute_all(kept, [path for path in chapters(book) if kept.read(path) is None])
+    assert [execution.stop for execution in executed.values() if execution.stop] == []
+    return [path.stem for path in executed]
 
 
 # --- what the book is made of
@@ -91,18 +109,18 @@ def test_parameters_are_read_without_running_anything(book):
 
 
 @pytest.mark.parametrize("changed", ["vaelib/bounds.py", "vaelib/new.py", "requirements.txt", "results/table.csv"])
-def test_cache_folder_changes_with_code_lock_and_results(book, changed):
-    before = cache_folder(book, FACTS)
+def test_outputs_depend_on_code_lock_and_results(book, changed):
+    before = environment_digest(book, FACTS)
     (book / changed).parent.mkdir(exist_ok=True)
     (book / changed).write_text("something else\n", encoding="utf-8")
-    assert cache_folder(book, FACTS) != before
+    assert environment_digest(book, FACTS) != before
 
 
-def test_cache_folder_changes_with_data_and_not_with_text(book):
-    before = cache_folder(book, FACTS)
+def test_outputs_depend_on_data_and_not_on_text(book):
+    before = environment_digest(book, FACTS)
     (book / "book" / "index.md").write_text("# Another title\n", encoding="utf-8")
-    assert cache_folder(book, FACTS) == before
-    assert cache_folder(book, {**FACTS, "MNIST": "missing"}) != before
+    assert environment_digest(book, FACTS) == before
+    assert environment_digest(book, {**FACTS, "MNIST": "missing"}) != before
 
 
 @pytest.mark.parametrize(
@@ -141,29 +159,84 @@ def test_publishing_stopped_halfway_gives_the_last_site_back(book):
 
 
 def test_chapters_are_executed_once_and_again_after_a_change(book):
-    cache, executed = fill(book)
-    assert [path.stem for path in executed] == ["theory", "trial"]
-    assert outputs_of(cache, book / "book" / "trial.ipynb").cells[-1].outputs[0].text == "20\n"
-    assert fill(book)[1] == []
+    assert fill(book) == ["theory", "trial"]
+    assert kept_in(book).read(book / "book" / "trial.ipynb").cells[-1].outputs[0].text == "20\n"
+    assert fill(book) == []
     write_chapter(book, "theory", new_code_cell("1 + 2"))
-    assert [path.stem for path in fill(book)[1]] == ["theory"]
+    assert fill(book) == ["theory"]
+    (book / "requirements.txt").write_text("torch==1\n", encoding="utf-8")
+    assert fill(book) == ["theory", "trial"]
 
 
-def test_torn_and_lost_entries_are_executed_again(book):
-    cache, _ = fill(book)
+def kept_files(book):
+    return {path.stem.rpartition("-")[0]: path for path in (book / "_build" / "executed").iterdir()}
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:100]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"\xff\xfe"),
+        lambda path: path.write_text("[]"),
+        lambda path: path.write_text(path.read_text().replace("1 + 1", "1 + 2")),
+        lambda path: path.write_text(path.read_text().replace('"execution_count": 1', '"execution_count": null')),
+    ],
+)
+def test_damaged_file_is_named_and_executed_again_and_no_other_is(book, capsys, harm):
+    fill(book)
+    damaged, whole = kept_files(book)["theory"], kept_files(book)["trial"]
+    before = whole.stat().st_mtime_ns, whole.read_bytes()
+    harm(damaged)
+    capsys.readouterr()
     theory, trial = chapters(book)
-    entries = {path: cache.match_cache_notebook(nbformat.read(path, 4)).hashkey for path in (theory, trial)}
-    torn, lost = (cache.path / "executed" / entries[path] / "base.ipynb" for path in (theory, trial))
-    torn.write_text(torn.read_text(encoding="utf-8")[:100], encoding="utf-8")
-    lost.unlink()
-    assert [path.stem for path in fill(book)[1]] == ["theory", "trial"]
+    assert kept_in(book).read(theory) is None
+    [line] = capsys.readouterr().err.splitlines()
+    assert damaged.name in line
+    assert (whole.stat().st_mtime_ns, whole.read_bytes()) == before
+    assert fill(book) == ["theory"]
+    assert kept_in(book).read(theory).cells[-1].outputs
+    assert kept_in(book).read(trial).cells[-1].outputs
 
 
-def test_unreadable_database_is_begun_again(book):
-    cache, _ = fill(book)
-    folder = cache.path
-    (folder / "global.db").write_bytes(b"not a database")
-    assert open_cache(folder).list_cache_records() == []
+def test_lost_file_is_executed_again_without_a_word(book, capsys):
+    fill(book)
+    kept_files(book)["theory"].unlink()
+    assert fill(book) == ["theory"]
+    assert capsys.readouterr().err == ""
+
+
+def test_failed_write_leaves_nothing_and_harms_nothing(book, monkeypatch):
+    fill(book)
+    theory, _ = chapters(book)
+    notebook = kept_in(book).read(theory)
+    before = {path: path.read_bytes() for path in (book / "_build" / "executed").iterdir()}
+
+    def full(path, *args, **kwargs):
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        kept_in(book).write("theory", notebook)
+    assert {path: path.read_bytes() for path in (book / "_build" / "executed").iterdir()} == before
+
+
+def test_the_newest_files_of_each_chapter_are_kept(book):
+    fill(book)
+    kept, (theory, trial) = kept_in(book), chapters(book)
+    notebook = kept.read(theory)
+    for n in range(KEPT + 2):
+        path = Executed(kept.folder, f"older {n}").path("theory", notebook)
+        path.write_text(nbformat.writes(notebook), encoding="utf-8")
+        os.utime(path, (n, n))
+    (kept.folder / ".theory-0123456789abcdef.ipynb.4711").write_text("of a build that was killed", encoding="utf-8")
+    kept.prune()
+    left = sorted(path.name for path in kept.folder.iterdir())
+    assert len(left) == KEPT + 1
+    assert [name.partition("-")[0] for name in left] == ["theory"] * KEPT + ["trial"]
+    assert kept.read(theory) is not None
+    assert kept.read(trial) is not None
 
 
 def test_changed_text_executes_nothing_and_a_changed_caption_is_shown(book):
@@ -171,23 +244,22 @@ def test_changed_text_executes_nothing_and_a_changed_caption_is_shown(book):
     theory, trial = chapters(book)
     theory.write_text(theory.read_text(encoding="utf-8").replace("1 + 1 = 2", "2 = 1 + 1"), encoding="utf-8")
     trial.write_text(trial.read_text(encoding="utf-8").replace("A *dot*.", "A red dot."), encoding="utf-8")
-    cache, executed = fill(book)
-    assert executed == [trial]
-    assert outputs_of(cache, trial).cells[2].metadata.mystnb.figure.caption == "A red dot."
+    assert fill(book) == ["trial"]
+    assert "2 = 1 + 1" in kept_in(book).read(theory).cells[1].source
+    assert kept_in(book).read(trial).cells[2].metadata.mystnb.figure.caption == "A red dot."
 
 
 def test_chapter_that_raises_is_named_with_cell_and_traceback(book):
     fill(book)
-    write_chapter(book, "theory", new_code_cell("1"), new_code_cell("total = 0\nprint(1 / total)"), new_code_cell("3"))
-    cache = open_cache(cache_folder(book, FACTS))
-    executed, stops = execute_missing(cache, chapters(book))
-    assert [path.stem for path in executed] == ["theory"]
-    text = str(stops[0])
+    path = write_chapter(
+        book, "theory", new_code_cell("1"), new_code_cell("total = 0\nprint(1 / total)"), new_code_cell("3")
+    )
+    text = str(execute_all(kept_in(book), [path])[path].stop)
     assert "theory stopped in cell 3 of 4" in text
     assert "| total = 0" in text
     assert "ZeroDivisionError: division by zero" in text
     assert "\x1b" not in text
-    assert not cached(cache, book / "book" / "theory.ipynb")
+    assert kept_in(book).read(path) is None
 
 
 def test_killed_kernel_is_named_with_its_cell(book):
@@ -209,8 +281,11 @@ def test_imports_are_told_apart_from_the_rest(book):
 
 def typeset(book):
     """Typeset in a process of its own, as the build does."""
-    cache = cache_folder(book, FACTS)
-    command = [sys.executable, "-m", "tools.typeset", str(cache), str(book)]
+    kept, contents = kept_in(book), staging.texts(book)
+    for path in chapters(book):
+        contents[path.relative_to(book).as_posix()] = staging.page(kept.read(path))
+    staging.stage(book / "_build" / "work" / "source", contents)
+    command = [sys.executable, "-m", "tools.typeset", str(book)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
@@ -222,6 +297,9 @@ def test_pages_are_complete_and_a_warning_fails_again_and_again(book):
     site = book / "_build" / "html"
     text = (site / "book" / "trial.html").read_text(encoding="utf-8")
     assert 'alt="One red dot"' in text
+    [reading] = BeautifulSoup(text, "html.parser").select(".tag_reading .cell_output")
+    assert reading.find("p").get_text() == "As in (1), \\(K = 2\\) [Noether, 1918]."
+    assert [link["href"] for link in reading.find_all("a")] == ["theory.html#eq-1", "index.html#id2"]
     assert "<pre>20" in text.replace("<span></span>", "")
 
     index = book / "book" / "index.md"
@@ -243,6 +321,199 @@ def test_pages_are_complete_and_a_warning_fails_again_and_again(book):
     assert "equation (1) is on 0 pages" in faults
 
 
+def test_staged_pages_keep_their_time_and_lose_what_is_gone(tmp_path):
+    staging.stage(tmp_path, {"book/a.md": b"a", "book/b.md": b"b", "book/c.md": b"c"})
+    before = {name: (tmp_path / "book" / name).stat().st_mtime_ns for name in ("a.md", "b.md")}
+    time.sleep(0.01)
+    staging.stage(tmp_path, {"book/a.md": b"a", "book/b.md": b"B"})
+    assert sorted(path.name for path in (tmp_path / "book").iterdir()) == ["a.md", "b.md"]
+    assert (tmp_path / "book" / "a.md").stat().st_mtime_ns == before["a.md"]
+    assert (tmp_path / "book" / "b.md").stat().st_mtime_ns > before["b.md"]
+
+
+def test_each_figure_gets_a_cell_and_a_page_is_staged_alike_twice(book):
+    fill(book)
+    staged = [staging.page(kept_in(book).read(book / "book" / "trial.ipynb")) for _ in range(2)]
+    assert staged[0] == staged[1]
+    cells = nbformat.reads(staged[0].decode(), 4).cells
+    announced = [cell.metadata.get("mystnb", {}).get("figure", {}).get("name") for cell in cells]
+    assert announced == [None, None, "fig-dot", None, "fig-square", "fig-round", None]
+    assert [cell.metadata.get("tags", []) for cell in cells[3:6]] == [
+        ["hide-input", "reading"],
+        ["hide-input", "remove-input"],
+        ["hide-input", "remove-input"],
+    ]
+    assert cells[5].metadata.mystnb.image.alt == "It is round"
+    assert len({cell.id for cell in cells}) == len(cells)
+
+
+def test_findings_and_figures_are_looked_for_under_the_key_they_are_put():
+    from vaelib.report import findings
+
+    assert KEY == findings.KEY
+
+
+# --- chapters that stop
+
+
+@pytest.fixture
+def make_book(book, monkeypatch):
+    """The whole build of the small book: all but training, of which it has none."""
+    monkeypatch.setattr(build, "data_facts", lambda: FACTS)
+
+    def run(module, *arguments, cwd):
+        return 0 if module == "vaelib" else processes.run(module, *arguments, cwd=ROOT)
+
+    monkeypatch.setattr(build, "run", run)
+    return lambda: build.build(book)
+
+
+@pytest.fixture
+def without_sphinx(book, make_book, monkeypatch):
+    """Staged pages, copied, stand for typeset ones."""
+    work = book / "_build" / "work"
+
+    def run(module, *arguments, cwd):
+        if module == "tools.typeset":
+            shutil.copytree(work / "source", work / "html")
+        return 0
+
+    monkeypatch.setattr(build, "run", run)
+
+
+def test_stopped_chapter_ends_its_own_page_and_no_other(book, make_book, capfd):
+    rest = [new_code_cell("print('before')"), new_code_cell("x = '```'\n1 / 0"), new_markdown_cell("(eq-1)=\n$$1$$")]
+    write_chapter(book, "theory", *rest)
+    assert make_book() == 1
+    said = capfd.readouterr()
+    assert "1 of 2 chapters stopped" in said.err
+    assert "theory stopped in cell 3 of 4" in said.err
+    assert "ZeroDivisionError" in said.err
+    assert "index.html" in said.out
+    assert not up_to_date(book, inputs_digest(book, FACTS))
+    soup = BeautifulSoup((book / "_build" / "html" / "book" / "theory.html").read_text(encoding="utf-8"), "html.parser")
+    article = soup.find("article")
+    assert "before" in article.get_text()
+    notice = article.select_one(".admonition.error").get_text()
+    assert "Cell 3 of 4" in notice
+    assert "x = '```'\n1 / 0" in notice
+    assert "ZeroDivisionError: division by zero" in notice
+    assert not article.find(id="eq-1")
+    trial = (book / "_build" / "html" / "book" / "trial.html").read_text(encoding="utf-8")
+    assert "As in <span" in trial  # what would have led to the place that is missing
+    assert 'id="fig-square"' in trial
+
+    write_chapter(book, "theory", new_markdown_cell("(eq-1)=\n$$ 1 + 1 = 2 \\tag{1} $$"), new_code_cell("1 + 1"))
+    assert make_book() == 0
+    assert up_to_date(book, inputs_digest(book, FACTS))
+    assert site_faults(book, range(1, 2)) == []
+    assert "1 of 2 chapters executed" in capfd.readouterr().out
+    assert make_book() == 0
+    assert "Nothing changed" in capfd.readouterr().out
+
+
+def test_what_is_changed_while_a_book_is_built_is_not_in_it(book, make_book, without_sphinx, monkeypatch):
+    """A page may be edited while chapters run: the site must not pass for one of the new text."""
+    theory = book / "book" / "theory.ipynb"
+    before = theory.read_text(encoding="utf-8")
+    run = build.run
+
+    def edited(module, *arguments, cwd):
+        if module == "tools.typeset":
+            theory.write_text(before.replace("1 + 1", "1 + 2"), encoding="utf-8")
+        return run(module, *arguments, cwd=cwd)
+
+    monkeypatch.setattr(build, "run", edited)
+    assert make_book() == 0
+    assert not up_to_date(book, inputs_digest(book, FACTS))
+
+
+def test_full_disk_ends_in_one_line_and_keeps_the_site(book, make_book, without_sphinx, monkeypatch, capfd):
+    assert make_book() == 0
+    site = {path: path.read_bytes() for path in (book / "_build" / "html").rglob("*") if path.is_file()}
+    write_chapter(book, "theory", new_code_cell("1 + 2"))
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    monkeypatch.setattr(build, "ROOT", book)
+    capfd.readouterr()
+    assert build.main() == 1
+    said = capfd.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert "The book was not built: [Errno 28] No space left on device" in said[0]
+    assert {path: path.read_bytes() for path in site} == site
+
+
+# --- interruptions
+
+
+def wait_for(what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive(pid):
+    """Whether a process runs; one that ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_execution_says_one_line_and_leaves_no_kernel(book, number):
+    for name in ("theory", "trial"):
+        code = f"import os\nopen({str(book / name)!r}, 'w').write(str(os.getpid()))\nwhile True: pass"
+        write_chapter(book, name, new_code_cell(code))
+    program = (
+        "import sys; from pathlib import Path; from tools import build, processes; root = Path(sys.argv[1]);"
+        f"build.ROOT = root; build.data_facts = lambda: {FACTS}; build.run = lambda *_, cwd: 0;"
+        "sys.exit(build.main())"
+    )
+    command = [sys.executable, "-c", program, str(book)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: all((book / name).is_file() and (book / name).read_text() for name in ("theory", "trial")))
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.strip() == "Interrupted. What was trained and executed so far is kept."
+    kernels = [int((book / name).read_text()) for name in ("theory", "trial")]
+    wait_for(lambda: not any(map(alive, kernels)), 5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_child_ends_with_an_interrupted_parent(tmp_path, number):
+    (tmp_path / "child.py").write_text(
+        "import os, time, pathlib\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)\n"
+    )
+    program = (
+        "import sys; from pathlib import Path; from tools.processes import *; interruptible()\n"
+        "try: run('child', cwd=Path(sys.argv[1]))\nexcept KeyboardInterrupt: print('interrupted')"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    pid = tmp_path / "pid"
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        wait_for(lambda: pid.is_file() and pid.read_text())
+        process.send_signal(number)
+        assert process.communicate(timeout=30)[0] == "interrupted\n"
+    assert not alive(int(pid.read_text()))
+
+
+def test_second_build_says_that_one_is_running(book, monkeypatch, capsys):
+    monkeypatch.setattr(build, "ROOT", book)
+    (book / "_build").mkdir()
+    with FileLock(book / "_build" / "lock"):
+        assert build.main() == 1
+    assert capsys.readouterr().err == "Another build of this book is running; wait for it to end.\n"
+
+
+# --- checking the site
+
+
 def test_site_check_sees_what_a_page_must_not_have(book):
     site = book / "_build" / "html" / "book"
     site.mkdir(parents=True)
@@ -254,13 +525,20 @@ def test_site_check_sees_what_a_page_must_not_have(book):
     )
     for name, text in {"index": good, "theory": "<article></article>", "trial": bad}.items():
         (site / f"{name}.html").write_text(text, encoding="utf-8")
+    shutil.copytree(book / "book", book / "_build" / "html" / "_sources" / "book")
+    shown = {KEY: {"figure": {"name": "fig-square", "caption": "A square.", "alt": "It is square"}}}
+    output = nbformat.v4.new_output("display_data", {"text/plain": "a square"}, metadata=shown)
+    notebook = nbformat.read(book / "book" / "trial.ipynb", 4)
+    notebook.cells[-1].outputs = [output]
+    nbformat.write(notebook, book / "_build" / "html" / "_sources" / "book" / "trial.ipynb")
     faults = "\n".join(site_faults(book, range(1, 2)))
     assert "trial: loads https://example.org/a.js" in faults
     assert "trial: markup left as text" in faults
     assert "trial: there is no picture gone.png" in faults
     assert "trial: a picture has no alternative text" in faults
     assert "a place that is not there" in faults
-    assert "cell 3 announces figure 'fig-dot'" in faults
+    assert "figure 'fig-dot' is announced" in faults
+    assert "figure 'fig-square' is announced" in faults
     assert "equation (1)" not in faults
 
 
@@ -360,22 +638,22 @@ def test_stripping_keeps_marked_outputs_only(book):
     assert cells[3]["metadata"] == {}
 
 
-def test_numbers_are_recorded_from_the_cache(book):
+def test_numbers_are_recorded_from_what_was_executed(book):
     write_chapter(book, "theory", new_code_cell("# NBVAL_CHECK_OUTPUT\nprint(6 * 7)"), new_code_cell("print(1)"))
     theory = book / "book" / "theory.ipynb"
-    cache = open_cache(cache_folder(book, FACTS))
+    kept = kept_in(book)
     with pytest.raises(BookError, match="run make book first"):
-        record(cache, theory)
+        record(kept, theory)
     fill(book)
-    assert record(cache, theory) == 1
+    assert record(kept, theory) == 1
     cells = read_notebook(theory)["cells"]
     assert [cell.get("outputs", [])[:1] for cell in cells[1:]] == [
         [{"name": "stdout", "output_type": "stream", "text": ["42\n"]}],
         [],
     ]
-    assert fill(book)[1] == []  # recorded outputs are not part of what the cache looks for
+    assert fill(book) == []  # recorded outputs are not part of the name
 
     write_chapter(book, "theory", new_code_cell("# NBVAL_CHECK_OUTPUT\nassert True"))
     fill(book)
     with pytest.raises(BookError, match="prints nothing"):
-        record(cache, theory)
+        record(kept, theory)

@@ -2,12 +2,12 @@
 
     python -m tools.build
 
-The site is replaced only by a whole new one. Nothing is done where nothing changed since the site was published.
+The site is replaced only by a new one. Nothing is done where nothing changed since the site was published. A chapter
+that stops ends its own page and no other; the next build executes it again.
 """
 
 import json
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,23 +15,26 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tools.chapters import ROOT, BookError, chapters
-from tools.inputs import cache_folder, data_facts, inputs_digest
+from tools.inputs import data_facts, environment_digest, inputs_digest
+from tools.processes import interruptible, run
 
 RECORD = "build.json"
 
 
 def main() -> int:
     """Build what changed; returns the exit status."""
-    (ROOT / "_build").mkdir(exist_ok=True)
+    interruptible()
     try:
+        (ROOT / "_build").mkdir(exist_ok=True)
         with FileLock(ROOT / "_build" / "lock", timeout=0):
             return build(ROOT)
     except Timeout:
         print("Another build of this book is running; wait for it to end.", file=sys.stderr)
-    except BookError as error:
+    except (BookError, OSError) as error:  # the latter where a disk is full, a folder is read-only or in a file's place
         print(f"\nThe book was not built: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("\nInterrupted. What was trained and executed so far is kept.", file=sys.stderr)
+        return 130
     return 1
 
 
@@ -47,40 +50,56 @@ def build(root: Path) -> int:
 
     stage = _Stages()
     stage("training the paper's runs")
-    if subprocess.run([sys.executable, "-m", "vaelib", "train"], cwd=root).returncode:
+    if run("vaelib", "train", cwd=root):
         raise BookError("training stopped; the message above says why")
     facts = data_facts()  # training downloads what was missing
 
-    # Imported late: a build with nothing to do need not wait for jupyter-cache.
-    from tools.execute import execute_missing, open_cache
+    # Imported late: a build with nothing to do need not wait for them.
+    from tools import staging
+    from tools.execute import execute_all
+    from tools.executed import Executed
 
     stage("executing the chapters")
-    folder = cache_folder(root, facts)
-    listed = chapters(root)
-    executed, stops = execute_missing(open_cache(folder), listed)
-    print(f"  {len(executed)} of {len(listed)} chapters executed, the others are as they were")
-    if stops:
-        print("\n" + "\n\n".join(map(str, stops)), file=sys.stderr)
-        raise BookError(f"{len(stops)} of {len(listed)} chapters stopped, see above")
+    inputs = inputs_digest(root, facts)  # before any page is read: what is changed from now on is not in this site
+    kept = Executed(root / "_build" / "executed", environment_digest(root, facts))
+    notebooks = {path: kept.read(path) for path in chapters(root)}
+    executed = execute_all(kept, [path for path, notebook in notebooks.items() if notebook is None])
+    print(f"  {len(executed)} of {len(notebooks)} chapters executed, the others are as they were")
+    kept.prune()
+    stops = {path: execution.stop for path, execution in executed.items() if execution.stop}
+    for stop in stops.values():
+        print(f"\n{stop}\n", file=sys.stderr)
 
     stage("typesetting the pages")
+    notebooks |= {path: execution.notebook for path, execution in executed.items()}
+    pages = {path: staging.page(notebook, stops.get(path)) for path, notebook in notebooks.items()}
+    contents = staging.texts(root) | {path.relative_to(root).as_posix(): page for path, page in pages.items()}
+    staging.stage(root / "_build" / "work" / "source", contents)
     # A process of its own: Sphinx walks over every object in memory, and torch's warn when they are looked at.
-    if subprocess.run([sys.executable, "-m", "tools.typeset", str(folder), str(root)], cwd=root).returncode:
+    if run("tools.typeset", root, *(["--with-stops"] if stops else []), cwd=root):
         raise BookError("the pages could not be typeset; the message above says why")
-    absent = [name for name, digest in facts.items() if digest == "missing"]
-    publish(root, root / "_build" / "work" / "html", {"inputs": inputs_digest(root, facts), "stand_ins_for": absent})
+    record = {
+        "inputs": inputs,
+        "stand_ins_for": [name for name, digest in facts.items() if digest == "missing"],
+        "stopped": [path.stem for path in stops],
+    }
+    publish(root, root / "_build" / "work" / "html", record)
     stage.end()
-    return _say_where(root)
+    _say_where(root)
+    if stops:
+        print(f"{len(stops)} of {len(notebooks)} chapters stopped, see above; their pages end there.", file=sys.stderr)
+    return 1 if stops else 0
 
 
 def up_to_date(root: Path, inputs: str) -> bool:
-    """Whether the published site was made from these inputs and is whole."""
+    """Whether the published site was made from these inputs, with no chapter stopped, and is whole."""
     site = root / "_build" / "html"
     try:
         record = json.loads((site / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return record["inputs"] == inputs and record["files"] == _file_sizes(site)
+    whole = not record.get("stopped") and record["files"] == _file_sizes(site)
+    return record["inputs"] == inputs and whole
 
 
 def restore(root: Path) -> None:

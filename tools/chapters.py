@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+KEY = "vaelib"  # of what vaelib.report puts into an output's metadata
 QUIET_KERNEL = ["--IPKernelApp.log_level=40"]  # or each kernel warns that its sockets are not encrypted
 
+# Of cells that papermill adds to a chapter; a cell is numbered as in the chapter.
+_ADDED = {"injected-parameters", "papermill-error-cell-tag"}
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
@@ -72,18 +75,23 @@ def parameters(path: Path) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Stop:
-    """Where and why a chapter stopped: `number` counts all cells from 1."""
+    """Where and why a chapter stopped: `index` among the cells that ran, `number` of `count` in the chapter, from 1."""
 
     chapter: str
+    index: int
     number: int
     count: int
     source: str
     reason: str
 
+    @property
+    def head(self) -> str:
+        """The first lines of the cell."""
+        return "\n".join(self.source.strip().splitlines()[:6])
+
     def __str__(self) -> str:
-        head = self.source.strip().splitlines()[:6]
-        code = "\n".join(f"    | {line}" for line in head)
-        reason = "\n".join(f"    {line}" for line in _ANSI.sub("", self.reason).rstrip().splitlines())
+        code = "\n".join(f"    | {line}" for line in self.head.splitlines())
+        reason = "\n".join(f"    {line}" for line in self.reason.splitlines())
         return f"{self.chapter} stopped in cell {self.number} of {self.count}:\n{code}\n{reason}"
 
 
@@ -94,6 +102,12 @@ def find_stop(chapter: str, notebook: dict, *, current: int | None = None, reaso
     after it, whatever the notebook's metadata say. `current` is the index of the cell known to be running then.
     """
     cells = notebook["cells"]
+    own = [not _ADDED & set(cell["metadata"].get("tags", [])) for cell in cells]
+
+    def stop(index: int, reason: str) -> Stop:
+        source = "".join(cells[index]["source"])
+        return Stop(chapter, index, sum(own[: index + 1]), sum(own), source, _ANSI.sub("", reason).rstrip())
+
     for index, cell in enumerate(cells):
         if cell["cell_type"] != "code" or not "".join(cell["source"]).strip():
             continue
@@ -101,8 +115,7 @@ def find_stop(chapter: str, notebook: dict, *, current: int | None = None, reaso
         errors = [output for output in cell["outputs"] if output["output_type"] == "error"]
         if errors and "raises-exception" not in tags:
             text = "\n".join(errors[0]["traceback"]) or f"{errors[0]['ename']}: {errors[0]['evalue']}"
-            return Stop(chapter, index + 1, len(cells), "".join(cell["source"]), text)
+            return stop(index, text)
         if index == current or (current is None and cell["execution_count"] is None):
-            why = reason or "The cell did not run to its end: the kernel died."
-            return Stop(chapter, index + 1, len(cells), "".join(cell["source"]), why)
+            return stop(index, reason or "The cell did not run to its end: the kernel died.")
     return None

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from bs4 import BeautifulSoup
 
 from tools.chapters import ROOT, BookError, pages, read_notebook
+from tools.staging import figures
 
 EQUATIONS = range(1, 21)
 # What a page loads by itself; a link that a reader may follow is not among them.
@@ -42,7 +43,8 @@ def site_faults(root: Path, equations: range = EQUATIONS) -> list[str]:
         found += [f"{page.stem}: {fault}" for fault in [*_loads(soups[html]), *_text(soups[html])]]
         found += [f"{page.stem}: {fault}" for fault in _images(soups[html], html)]
         if page.suffix == ".ipynb":
-            found += [f"{page.stem}: {fault}" for fault in _figures(soups[html], read_notebook(page))]
+            shown = site / "_sources" / page.relative_to(root)  # what the page was made from
+            found += [f"{page.stem}: {fault}" for fault in _figures(soups[html], read_notebook(shown))]
     for html, soup in soups.items():
         found += [f"{html.stem}: {fault}" for fault in _links(soup, html, soups)]
     for number in equations:
@@ -88,20 +90,19 @@ def _images(soup: BeautifulSoup, html: Path) -> list[str]:
 
 
 def _figures(soup: BeautifulSoup, notebook: dict) -> list[str]:
-    """Figures that the chapter's cells announce and the page does not show."""
+    """Figures that the chapter's cells announce, themselves or in their outputs, and the page does not show."""
     found = []
-    for number, cell in enumerate(notebook["cells"], start=1):
-        wanted = cell["metadata"].get("mystnb", {})
-        if "figure" not in wanted:
-            continue
-        name, alt = wanted["figure"].get("name", ""), wanted.get("image", {}).get("alt", "")
-        figure = soup.find("figure", id=name) if name else None
-        if not figure or not figure.find("img"):
-            found.append(f"cell {number} announces figure {name!r}, which is not on the page")
-        elif not figure.find("figcaption"):
-            found.append(f"figure {name!r} has no caption")
-        elif not alt:
-            found.append(f"cell {number}: figure {name!r} has no alternative text")
+    for cell in notebook["cells"]:
+        known = cell["metadata"].get("mystnb", {})
+        wanted = [{**known["figure"], "alt": known.get("image", {}).get("alt", "")}] if "figure" in known else []
+        for name, alt in dict.fromkeys((each.get("name", ""), each["alt"]) for each in [*wanted, *figures(cell)]):
+            figure = soup.find("figure", id=name) if name else None
+            if not figure or not figure.find("img"):
+                found.append(f"figure {name!r} is announced and is not on the page")
+            elif not figure.find("figcaption"):
+                found.append(f"figure {name!r} has no caption")
+            elif not alt:
+                found.append(f"figure {name!r} has no alternative text")
     return found
 
 

@@ -1,31 +1,22 @@
-"""Execute the chapters whose outputs are not in the cache, two at a time.
-
-jupyter-cache finds outputs by a notebook's code cells and their metadata. What else the outputs depend on is in the
-name of the cache's folder instead (`tools.inputs.cache_folder`), so a change there finds an empty folder.
-"""
+"""Execute chapters, two at a time."""
 
 import asyncio
 import os
-import shutil
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import nbformat
-from jupyter_cache import get_cache
-from jupyter_cache.base import CacheBundleIn
-from jupyter_cache.cache.main import JupyterCacheBase
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbformat import NotebookNode, read
 
 from tools.chapters import QUIET_KERNEL, Stop, find_stop
+from tools.executed import Executed
 
 AT_ONCE = 2  # chapters executed at the same time: one for each core of the smallest machine the book is made for
 # Two kernels that each use every core wait at each other's barriers and take many times as long.
 THREADS = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // AT_ONCE))}
-KEPT = 3  # cache folders kept, so that going back to the last version of the package costs nothing
 
 
 class Execution(NamedTuple):
@@ -34,82 +25,59 @@ class Execution(NamedTuple):
     A chapter's first code cell is its imports.
     """
 
-    notebook: nbformat.NotebookNode
+    notebook: NotebookNode
     stop: Stop | None
     imported: float
 
 
-def open_cache(folder: Path) -> JupyterCacheBase:
-    """The cache in `folder`, begun again where it cannot be read; older folders beside it are removed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.touch()
-    by_age = sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in by_age[KEPT:]:
-        shutil.rmtree(old)
-    try:
-        cache = get_cache(folder)
-        cache.list_cache_records()
-    except Exception:  # an interrupted start leaves a database that fails in one of many ways
-        shutil.rmtree(folder)
-        cache = get_cache(folder)
-    return cache
+def execute_all(kept: Executed, paths: list[Path]) -> dict[Path, Execution]:
+    """Execute chapters and keep those that ran to their end. One that stops does not stop the others."""
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        return runner.run(_execute_all(kept, paths))
 
 
-def cached(cache: JupyterCacheBase, path: Path) -> bool:
-    """Whether whole, error-free outputs of a chapter are in the cache; an entry torn by a kill counts as missing."""
-    try:
-        record = cache.match_cache_notebook(nbformat.read(path, 4))
-        entry = cache.get_cache_bundle(record.pk).nb
-    except Exception:  # no record, or its notebook is missing or cut short
-        return False
-    return find_stop(path.stem, entry) is None
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop that leaves signals alone: each of several nbclients would take them for itself, and then away."""
+
+    def add_signal_handler(self, *_) -> None:
+        raise NotImplementedError
+
+    def remove_signal_handler(self, *_) -> bool:
+        raise NotImplementedError
 
 
-def _store(cache: JupyterCacheBase, path: Path, notebook: nbformat.NotebookNode, data: dict) -> None:
-    # jupyter-cache cannot replace an entry whose folder is there without its notebook, as a kill may leave it.
-    _, key = cache.create_hashed_notebook(notebook)
-    shutil.rmtree(cache.path / "executed" / key, ignore_errors=True)
-    bundle = CacheBundleIn(notebook, str(path), data=data)
-    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
-
-
-def execute_missing(cache: JupyterCacheBase, paths: Iterable[Path]) -> tuple[list[Path], list[Stop]]:
-    """Execute the chapters that the cache lacks and store those that ran to their end.
-
-    Returns the chapters that were executed and where any of them stopped. A chapter that stops does not stop
-    the others: what they computed is kept.
-    """
-    missing = [path for path in paths if not cached(cache, path)]
-    return missing, asyncio.run(_execute_all(cache, missing))
-
-
-async def _execute_all(cache: JupyterCacheBase, paths: list[Path]) -> list[Stop]:
+async def _execute_all(kept: Executed, paths: list[Path]) -> dict[Path, Execution]:
     gate = asyncio.Semaphore(AT_ONCE)
-    importing = []
 
-    async def one(path: Path) -> Stop | None:
+    async def one(path: Path) -> Execution:
         async with gate:
             start = time.perf_counter()
             print(f"  {path.stem} ...", flush=True)
-            notebook, stop, imported = await execute(path)
+            execution = await execute(path)
             seconds = time.perf_counter() - start
-        if stop is None:
-            importing.append(imported)
-            _store(cache, path, notebook, {"execution_seconds": seconds})
-            _relay_warnings(path.stem, notebook)
-        print(f"  {path.stem} {'executed' if stop is None else 'STOPPED'} after {seconds:.0f} s", flush=True)
-        return stop
+        if execution.stop is None:
+            kept.write(path.stem, execution.notebook)
+            _relay_warnings(path.stem, execution.notebook)
+        print(f"  {path.stem} {'STOPPED' if execution.stop else 'executed'} after {seconds:.0f} s", flush=True)
+        return execution
 
     # The long chapters are late in the book: begun last, one of them would run alone at the end.
-    stops = await asyncio.gather(*map(one, reversed(paths)))
-    if importing:
-        print(f"  kernels starting and importing, added up over the chapters: {sum(importing):.1f} s", flush=True)
-    return [stop for stop in reversed(stops) if stop]
+    tasks = {path: asyncio.create_task(one(path)) for path in reversed(paths)}
+    try:
+        await asyncio.gather(*tasks.values())
+    finally:  # where one is cancelled all are: wait until their kernels are gone
+        # nbclient's own tasks outlive the one that they serve and fail with its kernel.
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+    executions = {path: tasks[path].result() for path in paths}
+    if seconds := sum(each.imported for each in executions.values() if each.stop is None):
+        print(f"  kernels starting and importing, added up over the chapters: {seconds:.1f} s", flush=True)
+    return executions
 
 
 async def execute(path: Path) -> Execution:
     """Run a chapter in a kernel of its own, in its folder, without a time limit on cells."""
-    notebook = nbformat.read(path, 4)
+    notebook = read(path, 4)
     start = time.perf_counter()
     running: list[int] = []
     ended: list[float] = []
@@ -119,6 +87,7 @@ async def execute(path: Path) -> Execution:
         kernel_name="python3",
         record_timing=False,
         extra_arguments=QUIET_KERNEL,
+        shutdown_kernel="immediate",  # it has nothing to save, and a busy one would not hear
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_start=lambda cell, cell_index: running.append(cell_index),
         on_cell_executed=lambda **_: ended.append(time.perf_counter() - start),
@@ -129,12 +98,14 @@ async def execute(path: Path) -> Execution:
     except CellExecutionError:
         pass  # find_stop finds the cell
     except DeadKernelError as error:
+        if asyncio.current_task().cancelling():  # nbclient takes the one for the other
+            raise asyncio.CancelledError from None
         current, reason = running[-1] if running else None, f"The kernel died. {error}"
     stop = find_stop(path.stem, notebook, current=current, reason=reason)
     return Execution(notebook, stop, ended[0] if ended else time.perf_counter() - start)
 
 
-def _relay_warnings(chapter: str, notebook: nbformat.NotebookNode) -> None:
+def _relay_warnings(chapter: str, notebook: NotebookNode) -> None:
     """Say in the terminal what a chapter wrote to its standard error, such as that data are stood in for."""
     for number, cell in enumerate(notebook.cells, start=1):
         for output in cell.get("outputs", []):

@@ -1,4 +1,4 @@
-"""What the book is made from, as digests: they name the cache of outputs and tell whether the site is up to date."""
+"""What the book is made from, as digests: they name executed chapters and tell whether the site is up to date."""
 
 import hashlib
 import platform
@@ -32,9 +32,9 @@ def code_files(root: Path) -> list[Path]:
     return [*(root / "vaelib").rglob("*.py"), root / "requirements.txt", *results]
 
 
-def cache_folder(root: Path, facts: Mapping[str, str]) -> Path:
-    """Where the outputs made by the code, the locked versions and the `facts` (data, Python) of now are kept."""
-    return root / "_build" / "cache" / tree_digest(root, code_files(root), facts)[:16]
+def environment_digest(root: Path, facts: Mapping[str, str]) -> str:
+    """A digest of what all outputs depend on: code, locked versions, results, and the `facts` (data, Python)."""
+    return tree_digest(root, code_files(root), facts)
 
 
 def inputs_digest(root: Path, facts: Mapping[str, str]) -> str:

@@ -1,6 +1,6 @@
-"""Typeset the executed book as HTML, with every warning an error. The one place that calls jupyter-book.
+"""Typeset staged pages as HTML. The one place that calls jupyter-book.
 
-python -m tools.typeset CACHE [ROOT]
+python -m tools.typeset ROOT [--with-stops]
 """
 
 import shutil
@@ -10,13 +10,17 @@ from pathlib import Path
 from jupyter_book.sphinx import REDIRECT_TEXT, build_sphinx
 from sphinx.util.console import nocolor
 
-from tools.chapters import ROOT, BookError, pages
+from tools.chapters import BookError, pages
+
+# What refers to a place that a page would have had, had it not stopped before.
+MISSING = ["ref", "myst.xref_missing"]
 
 
-def typeset(cache: Path, root: Path = ROOT) -> None:
-    """Build the pages below `_build/work/html` from the outputs in `cache`.
+def typeset(root: Path, *, with_stops: bool = False) -> None:
+    """Build the pages below `_build/work/html` from `_build/work/source`, with every warning an error.
 
     Parsed pages are kept between builds, the HTML is written afresh, so no file of an earlier book stays in it.
+    With stops, references may lead nowhere: then they are plain text.
 
     Raises
     ------
@@ -28,38 +32,47 @@ def typeset(cache: Path, root: Path = ROOT) -> None:
     html = work / "html"
     # Sphinx warns about a page when it parses it, and keeps what it parsed: after a build that did not end well,
     # parse everything again, or its warnings would be gone the next time.
-    shutil.rmtree(work if unfinished.exists() else html, ignore_errors=True)
-    work.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(html, ignore_errors=True)
+    if unfinished.exists():
+        shutil.rmtree(work / "doctrees", ignore_errors=True)
     unfinished.touch()
+    sphinx(
+        root,
+        source=work / "source",
+        html=html,
+        doctrees=work / "doctrees",
+        toc=root / "_toc.yml",
+        strict=not with_stops,
+        **({"suppress_warnings": MISSING} if with_stops else {"nitpicky": True}),
+    )
+    first = pages(root)[0].relative_to(root).with_suffix(".html").as_posix()
+    (html / "index.html").write_text(REDIRECT_TEXT.format(first_page=first), encoding="utf-8")
+    if not with_stops:
+        unfinished.unlink()
+
+
+def sphinx(root: Path, *, source: Path, html: Path, doctrees: Path, toc: Path, strict: bool, **settings) -> None:
+    """Typeset `source` by the book's `_config.yml` and further Sphinx `settings`. Raises BookError where it fails."""
     if not sys.stderr.isatty():
         nocolor()
     status = build_sphinx(
-        root,
+        source,
         html,
         noconfig=True,
         path_config=root / "_config.yml",
-        confoverrides={
-            "external_toc_path": (root / "_toc.yml").as_posix(),
-            "latex_individualpages": False,
-            "nitpicky": True,
-            "nb_execution_cache_path": str(cache),
-            "nb_execution_raise_on_error": True,
-        },
-        doctreedir=work / "doctrees",
+        confoverrides={"external_toc_path": toc.as_posix(), "latex_individualpages": False, **settings},
+        doctreedir=doctrees,
         quiet=True,
-        warningiserror=True,
+        warningiserror=strict,
         keep_going=True,
     )
     if status != 0:
         raise BookError("the pages were not typeset: Sphinx's warnings above are errors here")
-    first = pages(root)[0].relative_to(root).with_suffix(".html").as_posix()
-    (html / "index.html").write_text(REDIRECT_TEXT.format(first_page=first), encoding="utf-8")
-    unfinished.unlink()
 
 
 if __name__ == "__main__":
     try:
-        typeset(*map(Path, sys.argv[1:]))
+        typeset(Path(sys.argv[1]), with_stops="--with-stops" in sys.argv)
     except BookError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
