@@ -38,7 +38,6 @@ def plane(run: TrainedRun) -> dict[str, float]:
     codes = measures.posterior(run.model, train.images).mu, q.mu
     linear = measures.pca_codes(train.images, test.images, n_components=run.config.latent_dim)
     vae, pca = (measures.knn_accuracy(a, train.labels, b, test.labels) for a, b in (codes, linear))
-    grid = latent.latent_grid(run.config.latent_dim, latent.prior_quantiles(20), latent.most_informative(*q))
     seed = run.config.seed
     samples = latent.prior_samples(run.model, 64, generator=torch.Generator().manual_seed(seed))
     noise = torch.rand(64, train.images.shape[1], generator=torch.Generator().manual_seed(seed))
@@ -48,7 +47,7 @@ def plane(run: TrainedRun) -> dict[str, float]:
         "gain": run.heldout.log_likelihood - null,
         "short": floor - run.heldout.log_likelihood,
         "votes": vae - pca,
-        "step": measures.relative_step(latent.decode_means(run.model, grid), 20, seed=seed),
+        "halfway": measures.halfway(run.model, test.images, train.images, seed=seed),
         "distance": near[0] / near[1],
     }
 

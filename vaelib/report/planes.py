@@ -55,20 +55,28 @@ def learning(run: TrainedRun) -> tuple[Finding, ...]:
 
 
 def sharpness(share: float) -> Finding:
-    """Of reconstructions, as a share of the images' (`measures.relative_sharpness`; level: within a fifth)."""
+    """Of reconstructions, as a share of the images' (`measures.relative_sharpness`)."""
     return finding(
         "sharpness",
-        compare(share, 1, within=0.2),
+        _sharp(share),
         {
-            "smaller": "The reconstructions are blurred: by the variance of its Laplacian, an average one has "
+            "flat": "Next to nothing is left of an image's sharpness in its reconstruction: by the variance of the "
+            "Laplacian, {share:.1%} on average.",
+            "blurred": "The reconstructions are blurred: by the variance of its Laplacian, an average one has "
             "{share:.0%} of the sharpness of an image.",
             "level": "The reconstructions are about as sharp as the images: by the variance of its Laplacian, an "
             "average one has {share:.0%} of the sharpness of an image.",
-            "larger": "The reconstructions are sharper than the images: by the variance of its Laplacian, an average "
+            "sharper": "The reconstructions are sharper than the images: by the variance of its Laplacian, an average "
             "one has {share:.0%} of the sharpness of an image.",
         },
         share=share,
     )
+
+
+def _sharp(share: float) -> str | None:
+    if math.isnan(share):
+        return None
+    return "flat" if share < 0.05 else "blurred" if share < 0.8 else "level" if share <= 1.2 else "sharper"
 
 
 def misread(data: ImageDataset, shown: Tensor, read: Tensor | None) -> Finding:
@@ -155,28 +163,33 @@ def confusion(found: Confusions | None, data: ImageDataset, latent_dim: int) -> 
     )
 
 
-def smoothness(step: float) -> Finding:
-    """Of a walk over the manifold: a step to the right, as a share of the distance between two random pictures."""
+def way(halfway: float) -> Finding:
+    """How near to the data the decoder passes between two images (`measures.halfway`; level: within a twentieth)."""
     return finding(
-        "smooth",
-        None if math.isnan(step) else step < 0.5,
+        "way between images",
+        compare(halfway, 1, within=0.05),
         {
-            True: "Neighbouring pictures differ little: a step to the right changes a picture by {step:.2f} of the "
-            "distance between two pictures drawn at random from the figure.",
-            False: "Neighbouring pictures differ a lot: a step to the right changes a picture by {step:.2f} of the "
-            "distance between two pictures drawn at random from the figure.",
-            None: "All pictures are the same: the decoder ignores its code.",
+            "smaller": "On its way from one image to another the decoder keeps nearer to the data than a fade would: "
+            "its picture halfway has {share:.0%} of the distance from the nearest training image that the mean of the "
+            "two ends has.",
+            "level": "On its way from one image to another the decoder merely fades: its picture halfway lies as far "
+            "from the nearest training image as the mean of the two ends does, to within a twentieth.",
+            "larger": "On its way from one image to another the decoder strays from the data: its picture halfway has "
+            "{share:.0%} of the distance from the nearest training image that the mean of the two ends has.",
         },
-        step=step,
+        share=halfway,
     )
 
 
 def between(split: float | None) -> Finding:
     """The share of a walk's pictures on whose class their ten nearest training images have no majority."""
+    amount = None if split is None else "none" if split == 0 else "few" if split <= 0.01 else "some"
     return finding(
         "between classes",
-        None if split is None else "none" if split == 0 else "few" if split <= 0.01 else "some",
+        "most" if amount and split > 0.5 else amount,
         {
+            "most": "Most pictures have no class: for {split:.0%} of them the ten nearest training images cannot agree "
+            "by a majority.",
             "some": "Not every picture has a class: for {split:.0%} of them the ten nearest training images cannot "
             "agree by a majority. There the picture is like more than one class.",
             "few": "Nearly every picture has a class: a majority of its ten nearest training images agrees, for all "
@@ -188,34 +201,43 @@ def between(split: float | None) -> Finding:
 
 
 def nearness(near: Mapping[str, float]) -> Finding:
-    """Mean distances to the nearest training image, of "samples", "held-out images" and "noise"; level: within 2 %."""
-    s, h = near["samples"], near["held-out images"]
+    """Mean distances to the nearest training image, of "samples", "held-out images" and "noise".
+
+    Far: more than half as far as noise. Level with held-out images: within a fiftieth.
+    """
+    s, h, n = near["samples"], near["held-out images"], near["noise"]
     return finding(
         "near the data",
-        compare(s, h, within=0.02 * h),
+        "far" if s > n / 2 else compare(s, h, within=0.02 * h),
         {
+            "far": "Samples do not lie near the data: the nearest training image is {s:.1f} away on average, and more "
+            "than half as far as from pixels of noise, {n:.1f}; from a held-out image it is {h:.1f} away.",
             "larger": "On average a sample lies farther from the nearest training image than a held-out image does, "
             "{s:.1f} against {h:.1f}; pixels of noise lie at {n:.1f}.",
             "smaller": "On average a sample lies even closer to the nearest training image than a held-out image does, "
-            "{s:.1f} against {h:.1f} (pixels of noise: {n:.1f}).",
+            "{s:.1f} against {h:.1f}; pixels of noise lie at {n:.1f}.",
             "level": "On average a sample lies as close to the nearest training image as a held-out image does, "
-            "{s:.1f} (pixels of noise: {n:.1f}).",
+            "{s:.1f}; pixels of noise lie at {n:.1f}.",
         },
         s=s,
         h=h,
-        n=near["noise"],
+        n=n,
     )
 
 
 def softness(share: float) -> Finding:
     """Sharpness of samples, as a share of the images' (`measures.relative_sharpness`)."""
     return finding(
-        "samples are soft",
-        None if math.isnan(share) else share < 0.8,
+        "samples' sharpness",
+        _sharp(share),
         {
-            True: "Samples are soft, with {share:.0%} of the sharpness of the data. A blurred picture is near to many "
-            "images at once, so closeness alone shows neither sharpness nor variety.",
-            False: "Samples have {share:.0%} of the sharpness of the data; closeness does not show that they vary.",
+            "flat": "Samples have next to none of the sharpness of the data, {share:.1%}.",
+            "blurred": "Samples are soft, with {share:.0%} of the sharpness of the data. A blurred picture is near to "
+            "many images at once, so closeness alone shows neither sharpness nor variety.",
+            "level": "Samples are about as sharp as the data, with {share:.0%} of their sharpness; closeness does not "
+            "show that they vary.",
+            "sharper": "Samples are sharper than the data, with {share:.0%} of their sharpness; closeness does not "
+            "show that they vary.",
         },
         share=share,
     )
@@ -226,7 +248,7 @@ def rules(seeds: Mapping[str, Sequence[float]]) -> tuple[Verdict, ...]:
     return (
         above("reconstructs held-out images", seeds["gain"], 0, of="nats above the mean image", form=".1f"),
         above("puts classes in different places", seeds["votes"], 0, of="right votes more than PCA's"),
-        below("changes smoothly", seeds["step"], 0.5, of="a step, as a share of a random distance"),
+        below("changes one image into another", seeds["halfway"], 1, of="distance from the data halfway, as a fade's"),
         below(
             "generates pictures like the data",
             seeds["distance"],
