@@ -94,11 +94,11 @@ def dots(
                     ax.hlines(values.mean(), at - 0.35, at + 0.35, color=BLUE, linewidth=1.5)
             if diagonal:
                 ax.plot(range(len(groups)), [float(x) for x in groups], color=INK, linestyle="--", linewidth=1)
-            if level:
-                ax.axhline(level[1], color=INK, linestyle="--", linewidth=1, label=level[0])
-                ax.legend(fontsize="small")
+            if level is not None:
+                ax.axhline(level, color=INK, linestyle="--", linewidth=1)
             ax.set_xticks(range(len(groups)), [str(x) for x in groups])
-            ax.set(**{"title": name, "ylim": (0, None)} | labels | ({} if ax is axes[0, 0] else {"ylabel": ""}))
+            ax.set(title=name, xlim=(-0.6, max(len(groups), 1) - 0.4))
+            ax.set(**labels | ({} if ax is axes[0, 0] else {"ylabel": ""}))
         axes[0, 0].set_ylim(bottom=0)
     return done(figure)
 
