@@ -100,7 +100,7 @@ def test_verdicts_are_given_on_a_full_run_on_the_papers_data_only(dataset, smoke
         ([2, 2, 2], 1.0, "too close to call"),  # by a measure that says two where there are three
         ([3, 3, 3], 1.0, "too close to call"),
         ([3, 3, 3], 0.0, "did not hold"),
-        ([4, 4, 3, 4], 1.0, "did not hold"),
+        ([4, 4, 3, 4, 4, 4], 1.0, "did not hold"),
         ([1, 2, 3], 0.0, "too close to call"),
         ([0, 0, 0], 1.0, "did not hold"),
         ([2, 2], 0.0, None),
