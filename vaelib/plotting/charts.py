@@ -97,9 +97,10 @@ def dots(
             if level is not None:
                 ax.axhline(level, color=INK, linestyle="--", linewidth=1)
             ax.set_xticks(range(len(groups)), [str(x) for x in groups])
-            ax.set(title=name, xlim=(-0.6, max(len(groups), 1) - 0.4))
-            ax.set(**labels | ({} if ax is axes[0, 0] else {"ylabel": ""}))
-        axes[0, 0].set_ylim(bottom=0)
+            own = {"title": name, "xlim": (-0.6, max(len(groups), 1) - 0.4)}
+            ax.set(**own | labels | ({} if ax is axes[0, 0] else {"ylabel": ""}))
+        if "ylim" not in labels:
+            axes[0, 0].set_ylim(bottom=0)
     return done(figure)
 
 
