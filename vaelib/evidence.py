@@ -138,6 +138,7 @@ def beside_autoencoder(run: TrainedRun, autoencoder: Autoencoder) -> dict[str, f
         codes, others = run.model.embed(test), autoencoder.embed(test)
         at_mean = run.model.log_likelihood(test, codes).mean().item()
         rebuilt = autoencoder.log_likelihood(test, others).mean().item()
+        noise = run.model.encode(test)[1].exp().mean(0)
     units = variants.own_units(others)
     vae = variants.common_sigma(run.model, some, codes[:1000], log_sigma).elbo
     other = variants.common_sigma(autoencoder, some, units.apply(others[:1000]), log_sigma, units=units).elbo
@@ -146,7 +147,7 @@ def beside_autoencoder(run: TrainedRun, autoencoder: Autoencoder) -> dict[str, f
         "noise": (at_mean - run.heldout.log_likelihood) / run.config.latent_dim,
         "behind": (vae.max() - other.max()).item(),
         "spread": (others.square().mean() / codes.square().mean()).sqrt().item(),
-        "log_sigma": log_sigma[vae.argmax()].item(),
+        "sigma": (noise / (noise + codes.var(0))).min().sqrt().item(),
     }
 
 
