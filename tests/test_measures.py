@@ -5,8 +5,28 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter, laplace
+from sklearn.metrics import confusion_matrix
+from sklearn.neighbors import NearestNeighbors
 
-from vaelib.measures import active_units, column_norms, column_sums, knn_accuracy, pca_codes, posterior
+from vaelib.densities import bernoulli_log_likelihood
+from vaelib.measures import (
+    active_units,
+    binary_entropy,
+    column_norms,
+    column_sums,
+    confusion_table,
+    confusions,
+    halfway,
+    knn_accuracy,
+    laplacian_variance,
+    mean_image_log_likelihood,
+    nearest_distance,
+    neighbour_votes,
+    pca_codes,
+    posterior,
+    relative_sharpness,
+)
 from vaelib.models import VAE
 
 
@@ -153,3 +173,115 @@ def test_pca_codes_cannot_have_more_components_than_there_are(rng):
     train, test = pca_codes(torch.randn(3, 5, generator=rng), torch.randn(7, 5, generator=rng), n_components=10)
     assert train.shape == (3, 3)
     assert test.shape == (7, 3)
+
+
+# Neighbours' votes, and what is confused
+
+
+def test_neighbour_votes_are_those_of_brute_force(rng):
+    reference, queries = torch.randn(60, 3, generator=rng), torch.randn(20, 3, generator=rng)
+    labels = torch.randint(2, 6, (60,), generator=rng)
+    votes = neighbour_votes(reference, labels, queries, k=7)
+    nearest = labels[torch.cdist(queries, reference).topk(7, largest=False).indices]
+    counts = torch.stack([(nearest == label).sum(1) for label in range(6)], dim=1)
+    torch.testing.assert_close(votes.share, counts.amax(1).double() / 7)
+    assert all(counts[i, label] == counts[i].max() for i, label in enumerate(votes.label))
+
+
+def test_confusions_are_those_of_scikit_learn(rng):
+    labels = torch.randint(3, 8, (500,), generator=rng)
+    voted = torch.where(torch.rand(500, generator=rng) < 0.3, torch.randint(3, 8, (500,), generator=rng), labels)
+    voted[labels == 4] = 7
+    classes, table = confusion_table(labels, voted)
+    assert classes.tolist() == [3, 4, 5, 6, 7]
+    expected = confusion_matrix(labels, voted, normalize="true")
+    np.testing.assert_allclose(table, expected)
+    found = confusions(labels, voted)
+    assert found.surest == 3 + expected.diagonal().argmax()
+    assert (found.pair, found.share) == ((4, 7), 1.0)
+
+
+def test_nothing_is_confused_where_all_votes_are_right():
+    labels = torch.tensor([0, 1, 1, 2])
+    assert confusions(labels, labels).share == 0
+    assert confusions(torch.tensor([5, 5]), torch.tensor([5, 5])) == (5, (5, 5), 0)
+
+
+# Pictures against the data
+
+
+def test_nearest_distance(rng):
+    pictures, images = torch.rand(30, 4, generator=rng), torch.rand(50, 4, generator=rng)
+    expected = NearestNeighbors(n_neighbors=1).fit(images).kneighbors(pictures)[0].mean()
+    assert nearest_distance(pictures, images) == pytest.approx(expected, rel=1e-5)
+    assert nearest_distance(images[:7], images) == pytest.approx(0, abs=1e-3)
+
+
+class Circle:
+    """Images on a circle, whose code is their angle; pictures of codes within a gap of the data lie at `radius`."""
+
+    def __init__(self, radius: float) -> None:
+        self.radius = radius
+
+    def embed(self, x):
+        return torch.atan2(x[:, 1:], x[:, :1])
+
+    def mean_image(self, z):
+        radius = torch.where((z > 0.5) & (z < 2.5), self.radius, 1.0)
+        return radius * torch.cat([z.cos(), z.sin()], dim=1)
+
+
+def on_circle(angles):
+    return torch.stack([angles.cos(), angles.sin()], dim=1)
+
+
+def test_halfway_ideal_null_and_broken(linear_gaussian):
+    everywhere = on_circle(torch.linspace(0, 3, 2000))
+    ends = on_circle(torch.cat([torch.linspace(0, 0.5, 20), torch.linspace(2.5, 3, 20)]))
+    assert halfway(Circle(1.0), ends, everywhere) < 0.01
+    assert halfway(Circle(3.0), ends, everywhere) > 2
+    fade = halfway(linear_gaussian.model, linear_gaussian.x[:100], linear_gaussian.x[100:])
+    assert fade == pytest.approx(1, abs=1e-9)
+    assert math.isnan(halfway(linear_gaussian.model, linear_gaussian.x[:1], linear_gaussian.x))
+
+
+# Sharpness
+
+
+def test_laplacian_variance_is_that_of_scipy(rng):
+    images = torch.rand(3, 35, generator=rng)
+    inside = [laplace(image.reshape(5, 7).numpy())[1:-1, 1:-1] for image in images]
+    torch.testing.assert_close(laplacian_variance(images, (5, 7)), torch.tensor(np.var(inside, axis=(1, 2))))
+
+
+def test_relative_sharpness_ideal_null_and_broken(rng):
+    images = torch.rand(10, 64, generator=rng)
+    soft = torch.from_numpy(gaussian_filter(images.reshape(10, 8, 8).numpy(), (0, 1, 1))).reshape(10, 64)
+    assert relative_sharpness(images, images, (8, 8)) == 1
+    assert 0 < relative_sharpness(soft, images, (8, 8)) < 0.1
+    assert relative_sharpness(torch.full((10, 64), 0.5), images, (8, 8)) == pytest.approx(0, abs=1e-6)
+    assert relative_sharpness(images, torch.zeros(10, 64), (8, 8)) == math.inf
+    assert math.isnan(relative_sharpness(torch.zeros(10, 64), torch.zeros(10, 64), (8, 8)))
+    assert math.isnan(relative_sharpness(images, images, (1, 64)))
+
+
+# What grey pixels cost
+
+
+def test_binary_entropy_is_the_least_that_pixels_cost(rng):
+    x = torch.rand(20, 6, generator=rng).double()
+    torch.testing.assert_close(binary_entropy(x), -bernoulli_log_likelihood(x, x.logit()))
+    assert (binary_entropy(x) < -bernoulli_log_likelihood(x, x.logit() + 0.1)).all()
+    assert binary_entropy(torch.tensor([[0.0, 1.0]])).item() == 0
+    assert binary_entropy(torch.full((1, 3), 0.5)).item() == pytest.approx(3 * math.log(2))
+
+
+def test_mean_image_log_likelihood_ideal_null_and_broken(rng):
+    image = torch.rand(1, 6, generator=rng)
+    alike = image.expand(10, 6)
+    assert mean_image_log_likelihood(alike, alike) == pytest.approx(-binary_entropy(image).item(), rel=1e-4)
+    coins = (torch.rand(4000, 6, generator=rng) < 0.5).float()
+    assert mean_image_log_likelihood(coins, coins) == pytest.approx(-6 * math.log(2), rel=1e-2)
+    black, white = torch.zeros(5, 6), torch.ones(5, 6)
+    assert mean_image_log_likelihood(black, black) == pytest.approx(0, abs=1e-4)
+    assert mean_image_log_likelihood(black, white) == pytest.approx(6 * math.log(1e-6), rel=1e-2)

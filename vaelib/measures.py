@@ -95,14 +95,15 @@ def halfway(model: LatentModel, images: Tensor, train: Tensor, *, n_pairs: int =
 
     The distance to the nearest of train (M, D) of the picture halfway between the codes of two of the images (N, D), as
     a share of that of the mean of the two reconstructions; over random pairs. 1: the way is a fade, as of any linear
-    decoder; below 1: it keeps nearer to the data. NaN for a single image.
+    decoder; below 1: it keeps nearer to the data. NaN for a single image, and where the fade never leaves the data.
     """
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     if len(order) < 2:
         return math.nan
     a, b = (model.embed(images[rows[:n_pairs]]) for rows in (order, order.roll(1)))
     faded = (model.mean_image(a) + model.mean_image(b)) / 2
-    return nearest_distance(model.mean_image((a + b) / 2), train) / nearest_distance(faded, train)
+    halfway, fade = (nearest_distance(pictures, train) for pictures in (model.mean_image((a + b) / 2), faded))
+    return halfway / fade if fade else math.nan
 
 
 def nearest_distance(pictures: Tensor, images: Tensor) -> float:

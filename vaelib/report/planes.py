@@ -74,7 +74,7 @@ def sharpness(share: float) -> Finding:
 
 
 def _sharp(share: float) -> str | None:
-    if math.isnan(share):
+    if not math.isfinite(share):
         return None
     return "flat" if share < 0.05 else "blurred" if share < 0.8 else "level" if share <= 1.2 else "sharper"
 

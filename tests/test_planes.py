@@ -1,0 +1,169 @@
+"""What the chapters on MNIST and Fashion-MNIST say: the right words for a good run, an untrained one and none."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from vaelib.measures import Confusions
+from vaelib.report import planes
+from vaelib.report.findings import reading
+from vaelib.training import Epoch, fit
+
+NAN = math.nan
+
+
+def said(*findings):
+    """The paragraph, whole: no number missing in it."""
+    text = repr(reading(*findings))
+    assert "nan" not in text
+    assert "None" not in text
+    assert "{" not in text
+    return text
+
+
+@pytest.fixture
+def run(tiny_npz):
+    return fit(tiny_npz, progress=False, device="cpu")
+
+
+def with_curve(run, *elbos, heldout):
+    history = tuple(Epoch(n, elbo, 0.0, elbo, 0.1, 1.0) for n, elbo in enumerate(elbos, 1))
+    return dataclasses.replace(run, history=history, heldout=run.heldout._replace(elbo=heldout))
+
+
+def test_learning(run):
+    text = said(*planes.learning(with_curve(run, -200.0, -150.0, -109.0, -100.0, heldout=-107.0)))
+    assert "covered by epoch 3 of 4." in text
+    assert "lies 7.0 nats below the end" in text
+    assert f"with {sum(p.numel() for p in run.model.parameters()):,} weights" in text
+    text = said(*planes.learning(with_curve(run, -200.0, -201.0, heldout=-190.0)))
+    assert "falls from -200.0 to -201.0" in text
+    assert "11.0 nats above the end" in text
+    for curve in ((-200.0, -200.0), (-200.0,)):
+        text = said(*planes.learning(with_curve(run, *curve, heldout=-200.2)))
+        assert "does not rise" in text
+        assert "within half a nat" in text
+
+
+@pytest.mark.parametrize(
+    ("share", "outcome", "words"),
+    [
+        (0.24, "blurred", "24%"),
+        (0.95, "level", "about as sharp"),
+        (1.5, "sharper", "150%"),
+        (0.002, "flat", "0.2%"),
+        (NAN, None, ""),
+        (math.inf, None, ""),
+    ],
+)
+def test_sharpness(share, outcome, words):
+    for found in (planes.sharpness(share), planes.softness(share)):
+        assert found.outcome == outcome
+        assert words in said(found)
+
+
+@pytest.fixture
+def labelled(make_dataset):
+    data = make_dataset(torch.rand(4, 9))
+    return dataclasses.replace(data, labels=torch.tensor([0, 1, 1, 2]), class_names=("Coat", "Shirt", "Bag"))
+
+
+def test_misread(labelled):
+    shown = torch.tensor([0, 1, 3])
+    two = planes.misread(labelled, shown, torch.tensor([1, 0, 2]))
+    assert said(two).endswith("2 come back as another class (Coat as Shirt, Shirt as Coat).")
+    one = planes.misread(labelled, shown, torch.tensor([0, 2, 2]))
+    assert said(one).endswith("1 comes back as another class (Shirt as Bag).")
+    none = planes.misread(labelled, shown, torch.tensor([0, 1, 2]))
+    assert said(none).endswith("all keep their class.")
+    assert len({two.outcome, one.outcome, none.outcome}) == 3
+    assert said(planes.misread(labelled, shown, None)) == ""
+
+
+def test_worth():
+    ideal = planes.worth(-130.0, -206.0, -46.0, 7.0)
+    assert ideal.outcome == "larger"
+    assert "48% of the way" in said(ideal)
+    assert "76 nats" in said(ideal)
+    null, broken = planes.worth(-205.5, -206.0, -46.0, 0.0), planes.worth(-543.0, -206.0, -46.0, 0.0)
+    assert (null.outcome, broken.outcome) == ("level", "smaller")
+    assert "worth nothing" in said(null)
+    assert "would do better" in said(broken)
+
+
+@pytest.mark.parametrize(
+    ("right", "chance", "outcomes", "words"),
+    [
+        ({"VAE": 0.77, "PCA": 0.45}, 0.11, ["larger", "larger"], "keeps classes apart better"),
+        ({"VAE": 0.45, "PCA": 0.44}, 0.11, ["larger", "level"], "to within two hundredths"),
+        ({"VAE": 0.12, "PCA": 0.45}, 0.11, ["level", "smaller"], "to within five hundredths"),
+        ({"VAE": 0.05, "PCA": 0.45}, 0.25, ["smaller", "smaller"], "would do better"),
+        ({}, None, [None, None], "no labels"),
+    ],
+)
+def test_apart(right, chance, outcomes, words):
+    found = planes.apart(right, chance)
+    assert [one.outcome for one in found] == outcomes
+    assert words in said(*found)
+
+
+def test_confusion(labelled):
+    found = planes.confusion(Confusions(2, (1, 0), 0.25), labelled, 2)
+    assert found.outcome == "('Bag', 'Shirt', 'Coat')"
+    for words in ("more surely than Bag", "to take Shirt for Coat", "25.0% of its images", "two numbers cannot"):
+        assert words in said(found)
+    assert "one number cannot" in said(planes.confusion(Confusions(2, (1, 0), 0.25), labelled, 1))
+    for nothing in (Confusions(2, (0, 0), 0.0), None):
+        assert said(planes.confusion(nothing, labelled, 2)) == ""
+
+
+@pytest.mark.parametrize(
+    ("share", "outcome", "words"),
+    [(0.8, "smaller", "80%"), (1.0, "level", "merely fades"), (1.2, "larger", "120%"), (NAN, "undefined", "")],
+)
+def test_way(share, outcome, words):
+    assert planes.way(share).outcome == outcome
+    assert words in said(planes.way(share))
+
+
+@pytest.mark.parametrize(
+    ("split", "outcome", "words"),
+    [
+        (0.0, "none", "Every picture"),
+        (0.005, "few", "all but 0.5%"),
+        (0.1, "some", "10%"),
+        (0.8, "most", "80%"),
+        (None, None, ""),
+    ],
+)
+def test_between(split, outcome, words):
+    assert planes.between(split).outcome == outcome
+    assert words in said(planes.between(split))
+
+
+@pytest.mark.parametrize(
+    ("samples", "outcome", "words"),
+    [
+        (4.0, "smaller", "even closer"),
+        (5.05, "level", "as close"),
+        (6.0, "larger", "6.0 against 5.0"),
+        (12.9, "far", "more than half as far"),
+    ],
+)
+def test_nearness(samples, outcome, words):
+    found = planes.nearness({"samples": samples, "held-out images": 5.0, "noise": 18.0})
+    assert found.outcome == outcome
+    assert words in said(found)
+
+
+def test_rules_have_an_ideal_a_null_and_a_broken_control():
+    def outcomes(gain, votes, halfway, distance):
+        one = {"gain": gain, "votes": votes, "halfway": halfway, "distance": distance}
+        return [v.outcome for v in planes.rules({k: [x, x + 0.01, x - 0.01] for k, x in one.items()})]
+
+    assert outcomes(60, 0.3, 0.85, 0.3) == ["held"] * 4
+    assert outcomes(0, 0, 1, 0.5) == ["too close to call"] * 4
+    assert outcomes(-300, -0.2, 1.3, 0.9) == ["did not hold"] * 4
+    assert outcomes(NAN, NAN, NAN, NAN) == [None] * 4
