@@ -35,9 +35,9 @@ results: data ## record the runs that tables in results/ lack: make results PART
 	@$(PY) -m vaelib results $(PART) $(if $(SEEDS),--seeds $(SEEDS))
 
 rerun: ## one chapter with other parameters: make rerun CHAPTER=mnist LATENT_DIM=10
-	@$(PYTHON) -m tools.rerun --check $(MAKEOVERRIDES)
+	@$(PYTHON) -m tools.rerun --make --check
 	@$(MAKE) --no-print-directory data MAKEOVERRIDES=
-	@$(PY) -m tools.rerun $(MAKEOVERRIDES)
+	@$(PY) -m tools.rerun --make
 
 test: env ## all tests: no network, no real data, under 5 minutes on two cores
 	@$(PY) -m pytest -n 2 --dist loadgroup

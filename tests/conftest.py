@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import small_book
 import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
@@ -34,6 +35,12 @@ def own_folders(tmp_path, monkeypatch):
     (tmp_path / "no-data").mkdir()
     monkeypatch.setenv("VAELIB_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("VAELIB_DATA", str(tmp_path / "no-data"))
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A small book, for tests of the tools."""
+    return small_book.make(tmp_path / "tree")
 
 
 @pytest.fixture

@@ -1,22 +1,21 @@
-"""The tools that build, rerun and check the book, on a small book of their own whose chapters need no torch."""
+"""The tools that build and check the book, on a small book of their own whose chapters need no torch."""
 
 import asyncio
-import base64
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from filelock import FileLock
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell
+from small_book import FACTS, alive, wait_for, write_chapter
 
-from tools import build, notebooks, processes, rerun, staging
+from tools import build, notebooks, processes, staging
 from tools.build import publish, restore, up_to_date
 from tools.chapters import KEY, ROOT, BookError, chapters, find_stop, pages, parameters, read_notebook
 from tools.check_site import site_faults
@@ -24,60 +23,6 @@ from tools.execute import execute, execute_all
 from tools.executed import KEPT, Executed
 from tools.inputs import environment_digest, inputs_digest
 from tools.record import record
-
-FACTS = {"python": "3", "MNIST": "a", "FashionMNIST": "b"}
-INDEX = "# A book\n\nSee {ref}`(1) <eq-1>`.\n\n```{bibliography}\n:all:\n```\n"
-DOT = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
-)
-# What vaelib.report shows, without torch: a sentence, and two figures that announce themselves.
-SPEAKS = f"""\
-said = "As in {{ref}}`(1) <eq-1>`, $K = %d$ {{cite:p}}`noether1918`." % latent_dim
-display({{"text/markdown": said, "text/plain": said}}, metadata={{"vaelib": {{"findings": {{"size": 2}}}}}}, raw=True)
-for name in ("square", "round"):
-    shown = {{"name": "fig-" + name, "caption": "A " + name + " $K$.", "alt": "It is " + name}}
-    display(Image({DOT!r}, format="png"), metadata={{"vaelib": {{"figure": shown}}}})
-"""
-PARAMETERS = "dataset = 'MNIST'\nlatent_dim = 2\nepochs = None\nseed = 1\nsmoke = False"
-
-
-def write_chapter(root, name, *cells):
-    notebook = new_notebook(metadata=notebooks.KERNEL)
-    notebook.cells = [new_markdown_cell(f"# {name}"), *cells]
-    (root / "book" / f"{name}.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
-    return root / "book" / f"{name}.ipynb"
-
-
-@pytest.fixture
-def book(tmp_path):
-    """Two chapters, the second with parameters, below the settings of the real book."""
-    root = tmp_path / "tree"
-    for folder in ("book", "vaelib", "tools"):
-        (root / folder).mkdir(parents=True)
-    shutil.copy(ROOT / "_config.yml", root)
-    shutil.copytree(ROOT / "book" / "static", root / "book" / "static")
-    (root / "book" / "references.bib").write_text(
-        "@misc{noether1918, author={Noether, E.}, title={Invariants}, year={1918}}", encoding="utf-8"
-    )
-    (root / "requirements.txt").write_text("torch==0\n", encoding="utf-8")
-    (root / "vaelib" / "bounds.py").write_text("bound = 1\n", encoding="utf-8")
-    (root / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/index\nparts:\n- caption: All\n  chapters:\n"
-        "  - file: book/theory\n  - file: book/trial\n",
-        encoding="utf-8",
-    )
-    (root / "book" / "index.md").write_text(INDEX, encoding="utf-8")
-    write_chapter(root, "theory", new_markdown_cell("(eq-1)=\n$$ 1 + 1 = 2 \\tag{1} $$"), new_code_cell("1 + 1"))
-    figure = {"figure": {"caption": "A *dot*.", "name": "fig-dot"}, "image": {"alt": "One red dot"}}
-    write_chapter(
-        root,
-        "trial",
-        new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
-        new_code_cell(f"from IPython.display import Image\nImage({DOT!r}, format='png')", metadata={"mystnb": figure}),
-        new_code_cell(SPEAKS, metadata={"tags": ["hide-input"]}),
-        new_code_cell("print(10 * latent_dim)"),
-    )
-    return root
 
 
 def kept_in(book):
@@ -449,21 +394,6 @@ def test_full_disk_ends_in_one_line_and_keeps_the_site(book, make_book, without_
 # --- interruptions
 
 
-def wait_for(what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def alive(pid):
-    """Whether a process runs; one that ended and was not waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_execution_says_one_line_and_leaves_no_kernel(book, number):
     for name in ("theory", "trial"):
@@ -542,74 +472,7 @@ def test_site_check_sees_what_a_page_must_not_have(book):
     assert "equation (1)" not in faults
 
 
-# --- running a chapter again
-
-
-def test_rerun_reads_a_request(book):
-    words = ["CHAPTER=trial", "LATENT_DIM=10", "EPOCHS=3", "SMOKE=1", "VAELIB_DATA=elsewhere"]
-    values = {"latent_dim": 10, "epochs": 3, "smoke": True}
-    assert rerun.parse(words, book) == ("trial", values)
-    assert rerun.file_name("trial", values) == "trial-K10-epochs3-smoke"
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "no chapter is named"),
-        (["CHAPTER=mnits"], "no chapter 'mnits' .*trial"),
-        (["CHAPTER=theory"], "no chapter 'theory'"),
-        (["CHAPTER=trial", "LATENT_DIMS=3"], "no parameter 'LATENT_DIMS'; it has .*LATENT_DIM=2"),
-        (["CHAPTER=trial", "latent_dim=3"], "no parameter 'latent_dim'"),
-        (["CHAPTER=trial", "LATENT_DIM=0"], "LATENT_DIM=0: give a whole number of 1 or more"),
-        (["CHAPTER=trial", "LATENT_DIM=-2"], "LATENT_DIM=-2: give a whole number of 1 or more"),
-        (["CHAPTER=trial", "LATENT_DIM=2.5"], r"LATENT_DIM=2\.5: give a whole number"),
-        (["CHAPTER=trial", "LATENT_DIM="], "LATENT_DIM=: give a whole number"),
-        (["CHAPTER=trial", "EPOCHS=0"], "EPOCHS=0: give a whole number of 1 or more"),
-        (["CHAPTER=trial", "SMOKE=perhaps"], "SMOKE=perhaps: give 1 or 0"),
-        (["CHAPTER=trial", "DATASET=gone.npz"], r"DATASET=gone\.npz: there is no such file"),
-    ],
-)
-def test_rerun_refuses_in_one_line(book, words, message):
-    with pytest.raises(BookError, match=message) as refusal:
-        rerun.parse(words, book)
-    assert "\n" not in str(refusal.value)
-
-
-def test_rerun_refuses_before_anything_is_loaded():
-    """The check must answer where nothing is installed: no package beyond the standard library is imported."""
-    code = (
-        "import sys; from tools.rerun import main; status = main(['--check', 'CHAPTER=nowhere']);"
-        "loaded = {'torch', 'papermill', 'nbformat', 'yaml', 'numpy'} & set(sys.modules);"
-        "sys.exit(repr((status, loaded)))"
-    )
-    run = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert run.stderr.splitlines()[-1] == "(2, set())"
-    assert len(run.stderr.splitlines()) == 2
-
-
-@pytest.mark.filterwarnings("default")  # papermill's own
-def test_rerun_leaves_a_notebook_and_a_page(book, capsys):
-    assert rerun.rerun("trial", {"latent_dim": 7}, book) == 0
-    assert sorted(path.name for path in (book / "reruns").iterdir()) == ["trial-K7.html", "trial-K7.ipynb"]
-    notebook = read_notebook(book / "reruns" / "trial-K7.ipynb")
-    assert notebook["cells"][-1]["outputs"][0]["text"] == ["70\n"]
-    html = (book / "reruns" / "trial-K7.html").read_text(encoding="utf-8")
-    assert "70" in html
-    assert "A <em>dot</em>." in html
-    assert 'src="http' not in html
-
-
-@pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize(
-    ("code", "reason"), [("1 / 0", "ZeroDivisionError"), ("import os; os._exit(1)", "kernel died")]
-)
-def test_rerun_that_stops_leaves_nothing_and_says_where(book, capsys, code, reason):
-    write_chapter(book, "trial", new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell(code))
-    assert rerun.rerun("trial", {"latent_dim": 7}, book) == 1
-    assert list((book / "reruns").iterdir()) == []
-    said = capsys.readouterr().err
-    assert "trial stopped in cell" in said
-    assert reason in said
+# --- where a chapter stopped
 
 
 def test_stop_is_seen_whatever_the_metadata_say(book):

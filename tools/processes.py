@@ -1,8 +1,10 @@
-"""Processes that end with their parent, however it is ended."""
+"""Processes that end with their parent, however it is ended, and that say what they wait for."""
 
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -38,3 +40,20 @@ def run(*arguments: str | Path, cwd: Path) -> int:
             except subprocess.TimeoutExpired:
                 process.kill()
             raise
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock at `path`; where another process has it, say that this one waits for `what`."""
+    from filelock import FileLock, Timeout  # not part of the standard library: `make rerun --check` has no more
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0.5)
+    except Timeout:
+        print(f"Waiting for {what} ...", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -3,14 +3,23 @@
     python -m tools.rerun CHAPTER=mnist LATENT_DIM=10 [EPOCHS=...] [SEED=...] [DATASET=...] [SMOKE=1]
 
 Any parameter of the chapter can be given, in capitals. `--check` only looks at the request; it needs nothing installed.
+`--make` takes the request from the `make` that calls.
 """
 
+import hashlib
 import os
+import re
+import shutil
 import sys
+import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tools.chapters import QUIET_KERNEL, ROOT, BookError, find_stop, parameters, read_notebook
+from tools.chapters import QUIET_KERNEL, ROOT, BookError, find_stop, parameters
+from tools.processes import interruptible
 
 MINIMUM = {"latent_dim": 1, "epochs": 1, "seed": 0}
 MAKES_OWN = {"PYTHON", "VAELIB_DATA", "VAELIB_RUNS"}
@@ -19,13 +28,39 @@ EXAMPLE = "make rerun CHAPTER=mnist LATENT_DIM=10"
 
 def main(arguments: list[str]) -> int:
     """Check the request and, without `--check`, carry it out; returns the exit status."""
-    only_check = arguments[:1] == ["--check"]
+    interruptible()
+    words = [word for word in arguments if word not in ("--check", "--make")]
     try:
-        chapter, values = parse(arguments[only_check:])
-        return 0 if only_check else rerun(chapter, values)
-    except BookError as error:
+        if "--make" in arguments:
+            words = words_of_make(os.environ.get("MAKEFLAGS", ""), _command_line(os.getppid()))
+        chapter, values = parse(words)
+        return 0 if "--check" in arguments else rerun(chapter, values)
+    except (BookError, OSError) as error:  # the latter where a disk is full, a folder is read-only or in a file's place
         print(f"rerun: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted. What was trained so far is kept.", file=sys.stderr)
+        return 130
+
+
+def words_of_make(flags: str, typed: list[str]) -> list[str]:
+    """The `NAME=value` words that make was given, from its MAKEFLAGS and the words of its command line.
+
+    In the former, blanks and backslashes are escaped, a dollar is doubled, and of a name that is given twice only the
+    last value is left.
+    """
+    escaped = re.findall(r"(?:\\.|[^\s\\])+", flags.partition("-- ")[2])
+    words = [re.sub(r"\\(.)", r"\1", word).replace("$$", "$") for word in escaped]
+    lost = [word for word in typed if word.partition("=")[0] in {word.partition("=")[0] for word in words}]
+    return lost if len(lost) > len(words) else words
+
+
+def _command_line(process: int) -> list[str]:
+    """The words that a process was called with; none where the system does not tell."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text(encoding="utf-8").split("\0")
+    except OSError:
+        return []
 
 
 def parse(words: list[str], root: Path = ROOT) -> tuple[str, dict[str, object]]:
@@ -34,8 +69,12 @@ def parse(words: list[str], root: Path = ROOT) -> tuple[str, dict[str, object]]:
     Raises
     ------
     BookError
-        If the chapter or a parameter does not exist, or a value is not of its kind.
+        If the chapter or a parameter does not exist or is named twice, or a value is not of its kind.
     """
+    for name, times in Counter(word.partition("=")[0] for word in words).items():
+        if times > 1:
+            given = " and ".join(word for word in words if word.partition("=")[0] == name)
+            raise BookError(f"{name} is given {times} times: {given}")
     asked = dict(word.partition("=")[::2] for word in words)
     asked = {name: value.strip() for name, value in asked.items() if name not in MAKES_OWN}
     known = {path.stem: names for path in sorted((root / "book").glob("*.ipynb")) if (names := parameters(path))}
@@ -52,7 +91,7 @@ def parse(words: list[str], root: Path = ROOT) -> tuple[str, dict[str, object]]:
             choice = ", ".join(f"{key.upper()}={default}" for key, default in defaults.items())
             raise BookError(f"{chapter} has no parameter {word!r}; it has {choice}")
         values[name] = _value(name, text, defaults[name])
-    return chapter, values
+    return chapter, {name: values[name] for name in defaults if name in values}  # whatever the order of the words
 
 
 def _value(name: str, text: str, default: object) -> object:
@@ -86,13 +125,15 @@ def _value(name: str, text: str, default: object) -> object:
 
 
 def file_name(chapter: str, values: dict[str, object]) -> str:
-    """A name that says what was asked for, such as `mnist-K10-seed3`."""
+    """A name that says what was asked for, such as `mnist-K10-seed3`; with a digest of a file's place."""
     parts = [chapter]
     for name, value in values.items():
         if name == "latent_dim":
             parts.append(f"K{value}")
         elif isinstance(value, bool):
             parts += [name] if value else [f"no-{name}"]
+        elif str(value).endswith(".npz"):
+            parts += [Path(value).stem, hashlib.sha256(value.encode()).hexdigest()[:6]]
         elif isinstance(value, str):
             parts.append(Path(value).stem)
         else:
@@ -103,43 +144,67 @@ def file_name(chapter: str, values: dict[str, object]) -> str:
 def rerun(chapter: str, values: dict[str, object], root: Path = ROOT) -> int:
     """Execute the chapter with papermill; its notebook and page appear only once it ran to its end."""
     # Loaded late: `--check` runs before anything is installed.
+    import nbformat
     import papermill
     from nbclient.exceptions import DeadKernelError
 
-    from tools.page import page
+    from tools import rerun_page
+    from tools.processes import locked
 
     start = time.perf_counter()
-    folder = root / "reruns"
-    folder.mkdir(exist_ok=True)
-    name = file_name(chapter, values)
-    unfinished = folder / f".{name}.{os.getpid()}.ipynb"
-    died = ""
-    try:
-        papermill.execute_notebook(
-            root / "book" / f"{chapter}.ipynb", unfinished, values, cwd=root, extra_arguments=QUIET_KERNEL
-        )
-    except papermill.PapermillExecutionError:
-        pass  # the notebook written so far says where
-    except DeadKernelError as error:
-        died = f"The kernel died. {error}"
-    try:
-        notebook = read_notebook(unfinished)
+    reruns, name, died = root / "reruns", file_name(chapter, values), ""
+    with unfinished(reruns) as folder:
+        out = folder / f"{name}.ipynb"
+        try:
+            papermill.execute_notebook(
+                root / "book" / f"{chapter}.ipynb",
+                out,
+                values,
+                cwd=root,
+                extra_arguments=QUIET_KERNEL,
+                shutdown_kernel="immediate",  # it has nothing to save, and a busy one would not hear
+            )
+        except papermill.PapermillExecutionError:
+            pass  # the notebook written so far says where
+        except DeadKernelError as error:
+            died = f"The kernel died. {error}"
+        notebook = nbformat.read(out, 4)
         # papermill marks every cell as completed, also the one at which a kernel died; but only cells that were
         # reached have a time at which they began, and the last of those is where it died.
-        reached = [
-            i for i, cell in enumerate(notebook["cells"]) if cell["metadata"].get("papermill", {}).get("start_time")
-        ]
+        reached = [i for i, cell in enumerate(notebook.cells) if cell.metadata.get("papermill", {}).get("start_time")]
         stop = find_stop(chapter, notebook, current=max(reached, default=0) if died else None, reason=died)
         if stop:
             print(f"\n{stop}", file=sys.stderr)
             return 1
-        html = folder / f"{name}.html"
-        html.write_text(page(unfinished, title=name), encoding="utf-8")
-        unfinished.replace(folder / f"{name}.ipynb")
-    finally:
-        unfinished.unlink(missing_ok=True)
-    print(f"{name}: {time.perf_counter() - start:.0f} s. The notebook: reruns/{name}.ipynb\nRead it: {html.as_uri()}")
+        with locked(reruns / ".lock", "another rerun to be typeset"):
+            html = rerun_page.typeset(root, folder, name, chapter, notebook, values)
+            rerun_page.publish(html, reruns, name)
+            out.replace(reruns / out.name)
+    page = (reruns / f"{name}.html").as_uri()
+    print(f"{name}: {time.perf_counter() - start:.0f} s. The notebook: reruns/{name}.ipynb\nRead it: {page}")
     return 0
+
+
+@contextmanager
+def unfinished(reruns: Path) -> Iterator[Path]:
+    """A folder beside the finished reruns for this process alone; those of processes that were killed are removed."""
+    from filelock import FileLock, Timeout
+
+    from tools.processes import locked
+
+    reruns.mkdir(exist_ok=True)
+    with locked(reruns / ".lock", "another rerun to be typeset"):
+        for left in reruns.glob(".unfinished-*"):
+            with suppress(Timeout), FileLock(left / "lock", timeout=0):
+                shutil.rmtree(left)
+        folder = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=reruns))
+        lock = FileLock(folder / "lock")
+        lock.acquire()
+    try:
+        yield folder
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
