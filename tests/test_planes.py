@@ -149,11 +149,12 @@ def test_between(split, outcome, words):
         (4.0, "smaller", "even closer"),
         (5.05, "level", "as close"),
         (6.0, "larger", "6.0 against 5.0"),
-        (12.9, "far", "more than half as far"),
+        (6.9, "far", "no nearer"),
+        (7.5, "far", "7.5 away"),
     ],
 )
 def test_nearness(samples, outcome, words):
-    found = planes.nearness({"samples": samples, "held-out images": 5.0, "noise": 18.0})
+    found = planes.nearness({"samples": samples, "held-out images": 5.0, "the mean image": 6.9})
     assert found.outcome == outcome
     assert words in said(found)
 
@@ -163,7 +164,7 @@ def test_rules_have_an_ideal_a_null_and_a_broken_control():
         one = {"gain": gain, "votes": votes, "halfway": halfway, "distance": distance}
         return [v.outcome for v in planes.rules({k: [x, x + 0.01, x - 0.01] for k, x in one.items()})]
 
-    assert outcomes(60, 0.3, 0.85, 0.3) == ["held"] * 4
-    assert outcomes(0, 0, 1, 0.5) == ["too close to call"] * 4
-    assert outcomes(-300, -0.2, 1.3, 0.9) == ["did not hold"] * 4
+    assert outcomes(60, 0.3, 0.85, 0.8) == ["held"] * 4
+    assert outcomes(0, 0, 1, 1) == ["too close to call"] * 4
+    assert outcomes(-300, -0.2, 1.3, 1.7) == ["did not hold"] * 4
     assert outcomes(NAN, NAN, NAN, NAN) == [None] * 4

@@ -40,8 +40,8 @@ def plane(run: TrainedRun) -> dict[str, float]:
     vae, pca = (measures.knn_accuracy(a, train.labels, b, test.labels) for a, b in (codes, linear))
     seed = run.config.seed
     samples = latent.prior_samples(run.model, 64, generator=torch.Generator().manual_seed(seed))
-    noise = torch.rand(64, train.images.shape[1], generator=torch.Generator().manual_seed(seed))
-    near = [measures.nearest_distance(pictures, train.images) for pictures in (samples, noise)]
+    mean = train.images.mean(0, keepdim=True)
+    near = [measures.nearest_distance(pictures, train.images) for pictures in (samples, mean)]
     return {
         "elbo": run.heldout.elbo,
         "gain": run.heldout.log_likelihood - null,
