@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from vaelib import runs
+from vaelib import cli, runs
 from vaelib.cli import main
 from vaelib.paper import EXPERIMENTS
 
@@ -53,6 +53,15 @@ def test_a_training_that_diverges_is_one_line_and_a_status(trained, capsys, monk
     monkeypatch.setitem(EXPERIMENTS, "mnist", dataclasses.replace(EXPERIMENTS["mnist"], learning_rate=1e30))
     assert main(["train", "mnist"]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("vaelib: the ")
+
+
+def test_an_interrupted_training_is_one_line(trained, capsys, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "get_or_train", interrupted)
+    assert main(["train", "boots_2d"]) == 130
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("vaelib: interrupted")
 
 
 @pytest.mark.parametrize("arguments", [[], ["tarin"], ["train", "--epochs", "3"]])

@@ -212,12 +212,12 @@ def killed(place):
 def rival(name, gate):
     def slow(*args, **kwargs):
         say(name, "trained")
-        time.sleep(0.5)  # long enough for the other to arrive
+        time.sleep(1.5)  # long enough for the other to arrive, and to say that it waits
         return fit(*args, **kwargs)
 
     runs.fit = slow
     if name == "unlocked":
-        runs.FileLock = lambda path: contextlib.nullcontext()
+        runs._turn = lambda folder: contextlib.nullcontext()
     os.close(gate[1])
     os.read(gate[0], 1)  # returns for both at once, when the parent closes its end
     run = runs.get_or_train(config)
@@ -237,30 +237,32 @@ for name in ("locked", "unlocked"):
 
 
 def run_script(script, *arguments):
+    """What a script printed, line by line, and its standard error."""
     root = Path(vaelib.__file__).parent.parent
     command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=root)
     assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    return done.stdout.splitlines(), done.stderr
 
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory, npz_writer):
-    """What SCRIPT said, by subject; the config it used; and the folder of its stores."""
+    """What SCRIPT said, by subject; the config it used; the folder of its stores; and its standard error."""
     if not hasattr(os, "fork"):
         pytest.skip("needs fork and SIGKILL")
     base = tmp_path_factory.mktemp("processes")
     npz_writer(base / "tiny.npz", seed=0)
     config = TrainConfig(str(base / "tiny.npz"), epochs=2, hidden=(8,), batch_size=16)
     said = {"killed": [], "locked": [], "unlocked": []}
-    for line in run_script(SCRIPT, config.to_json(), str(base)):
+    lines, errors = run_script(SCRIPT, config.to_json(), str(base))
+    for line in lines:
         subject, _, rest = line.partition(" ")
         said[subject].append(rest)
-    return said, config, base
+    return said, config, base, errors
 
 
 def test_a_process_killed_while_writing_leaves_no_run(processes, trainings, capsys, monkeypatch):
-    said, config, base = processes
+    said, config, base, _ = processes
     assert said["killed"] == [f"weights {-signal.SIGKILL}", f"rename {-signal.SIGKILL}"]
     monkeypatch.setenv("VAELIB_RUNS", str(base / "killed"))
     # The second, which cleared away what the first had left, got as far as writing all files …
@@ -275,12 +277,13 @@ def test_a_process_killed_while_writing_leaves_no_run(processes, trainings, caps
 
 
 def test_two_processes_that_want_the_same_run_train_it_once(processes):
-    said, _, _ = processes
+    said, _, _, errors = processes
     assert said["locked"].count("trained") == 1
     results = [line for line in said["locked"] if line.startswith("got")]
     assert len(results) == 2
     assert len(set(results)) == 1
     assert said["locked"][-1] == "exits 0 0"
+    assert errors.count("vaelib: waiting for another process, which has the run") == 1
     assert said["unlocked"].count("trained") == 2  # the control: without the lock, the same script trains twice
 
 
@@ -289,7 +292,7 @@ HEAVY = ("IPython", "matplotlib", "pandas", "scipy", "seaborn", "sklearn", "torc
 
 def test_importing_vaelib_imports_nothing_that_takes_seconds():
     script = "import sys, vaelib; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
-    [modules] = run_script(script)
+    [modules], _ = run_script(script)
     assert {"vaelib", "torch", "numpy"} <= set(modules.split())
     assert not set(HEAVY) & set(modules.split())
 

@@ -27,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (DataError, TrainingError, ValueError) as error:
         print(f"vaelib: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nvaelib: interrupted; the runs that were finished are stored", file=sys.stderr)
+        return 130
 
 
 def _train(names: list[str]) -> int:

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from filelock import FileLock
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from safetensors.torch import load_file, save_file
 
 from vaelib.bounds import ElboTerms
@@ -35,7 +35,7 @@ def get_or_train(config: TrainConfig, *, device: str = "auto", progress: bool = 
     data, heldout = config.load("train"), config.load("test")
     folder = store() / run_key(config, data.digest, heldout.digest, resolve_device(device).type)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):  # two processes that want the same run train it once
+    with _turn(folder):  # two processes that want the same run train it once
         if folder.exists():
             try:
                 return _load(folder, config, data)
@@ -45,6 +45,17 @@ def get_or_train(config: TrainConfig, *, device: str = "auto", progress: bool = 
         run = fit(config, data, heldout=heldout, device=device, progress=progress)
         _save(run, folder)
     return run
+
+
+def _turn(folder: Path) -> AcquireReturnProxy:
+    """A run's lock, held until its context ends; where another process has it, the terminal is told of the wait."""
+    lock = FileLock(f"{folder}.lock")
+    try:
+        return lock.acquire(timeout=1)
+    except Timeout:
+        # Not sys.stderr: in a notebook that is the page.
+        print(f"vaelib: waiting for another process, which has the run {folder}", file=sys.__stderr__, flush=True)
+        return lock.acquire()
 
 
 def stored(config: TrainConfig, *, device: str = "auto") -> TrainedRun | None:
