@@ -169,7 +169,7 @@ def estimator_variance(
     """
     with plt.rc_context(STYLE):
         figure, ax = axes_or_new(ax, (6, 3.8))
-        for colour, marker, name in zip((ORANGE, GREEN, BLUE), "s^o", measured, strict=False):
+        for colour, marker, name in zip((ORANGE, GREEN, BLUE, PURPLE), "s^oD", measured, strict=False):
             ax.plot(dims, exact[name], color=colour, linewidth=1)
             ax.plot(dims, measured[name], marker, color=colour, markersize=5, label=name)
         ax.set(xscale="log", yscale="log", xlabel="latent dimensions K", ylabel="variance per coordinate")
