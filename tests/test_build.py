@@ -391,6 +391,13 @@ def test_full_disk_ends_in_one_line_and_keeps_the_site(book, make_book, without_
     assert {path: path.read_bytes() for path in site} == site
 
 
+def test_file_in_a_folders_place_ends_in_one_line(book, monkeypatch, capsys):
+    monkeypatch.setattr(build, "ROOT", book)
+    (book / "_build").write_text("in the way", encoding="utf-8")
+    assert build.main() == 1
+    assert "_build" in capsys.readouterr().err.strip().splitlines()[-1]
+
+
 # --- interruptions
 
 

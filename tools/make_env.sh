@@ -37,6 +37,12 @@ fi
 export UV_PYTHON_DOWNLOADS=never UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-300}
 rm -f "$venv/.installed"
 "$uv" venv --quiet --allow-existing --python "$(command -v "$python")" "$venv"
+# The machine's own certificates, where it has any: behind a proxy with an authority of its own there are no others.
+if [ -z "${UV_SYSTEM_CERTS+set}" ]; then
+  export UV_SYSTEM_CERTS=1
+  "$uv" pip sync --offline --dry-run --allow-empty-requirements --python "$venv/bin/python" /dev/null >/dev/null 2>&1 ||
+    unset UV_SYSTEM_CERTS
+fi
 # Compiled here once: where Python may not write bytecode, each of the book's many processes would compile it again.
 "$uv" pip sync --quiet --compile-bytecode --python "$venv/bin/python" --require-hashes "$lock"
 if [ "$venv" = .venv ]; then "$uv" pip install --quiet --python .venv/bin/python --no-deps --editable .; fi
