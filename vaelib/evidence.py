@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from vaelib import dimensions, factors, latent, measures, priors, synthetic, variants
+from vaelib import dimensions, factors, latent, measures, priors, strengths, synthetic, variants
 from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset
 from vaelib.densities import reparameterise
@@ -251,5 +251,18 @@ PARTS = {
         ),
         sparse_codes,
         5,
+    ),
+    "strengths_kl": Part(
+        tuple(replace(strengths.CONFIG, latent_dim=k) for k in strengths.LATENT_SIZES), strengths.with_and_without_kl, 5
+    ),
+    "strengths_axes": Part((strengths.BOOTS,), strengths.boots_turned, 10),
+    "strengths_widths": Part(strengths.SWEEP, strengths.generalization, 5),
+    "strengths_seeds": Part(
+        tuple(strengths.one_layer(strengths.CONFIG, width, strengths.SIZES[1]) for width in (0, 16, 64)),
+        strengths.generalization,
+        10,
+    ),
+    "strengths_halves": Part(
+        (strengths.one_layer(strengths.CONFIG, strengths.WIDTHS[-1], strengths.SIZES[0]),), strengths.halves, 10
     ),
 }
