@@ -77,9 +77,10 @@ def equal(
     where the interval lies farther from `target` than `within` and than `error`; between the two it is too close to
     call, and so is what a measure with a larger `error` than `within` finds at the target. Otherwise as in `above`.
     """
+    its = "" if math.isnan(error) else f" (it has {error:{form}})"
     rule = (
         f"the 95 % interval of its mean over seeds lies within {within:{form}} of {target:g}, by a measure with no "
-        f"larger error {known} (it has {error:{form}}); it did not hold if the interval lies farther off than both"
+        f"larger error {known}{its}; it did not hold if the interval lies farther off than both"
     )
     n, (mean, low, high) = len(values), interval(values)
     if math.isnan(mean) or math.isnan(error):
