@@ -189,3 +189,6 @@ def test_scores_of_the_first_angle_are_set_among_those_of_all(noise):
     assert scores["apart_rank"] > 0.9
     assert factors.among_turned(best.roll(9, 0))["apart_rank"] < 0.1  # begun at 45 degrees
     assert scores["one"] == pytest.approx(scores["apart"], abs=1e-6)
+    assert scores["apart_turn"] == 0
+    for places in (3, -3):  # 15 degrees either way
+        assert factors.among_turned(best.roll(places, 0))["apart_turn"] == pytest.approx(15 / 90)

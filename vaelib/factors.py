@@ -87,12 +87,15 @@ def rank_among(value: Tensor, others: Tensor) -> float:
 def among_turned(strength: Tensor) -> dict[str, float]:
     """`one_axis_each` ("one") and `different_axes` ("apart") of the first angle, among all angles: strength (A, K, F).
 
-    "one_mean": the mean over the angles, and so on for the least, the largest and `rank_among`.
+    "one_mean": the mean over the angles, and so on for the least, the largest and `rank_among`; "one_turn": from the
+    first angle to the best one, the shorter way round the A angles, as a share of the way round.
     """
     scores = {}
     for name, score in {"one": one_axis_each(strength), "apart": different_axes(strength)}.items():
         others = {"mean": score.mean(), "low": score.min(), "high": score.max()}
         scores |= {name: score[0].item(), f"{name}_rank": rank_among(score[0], score)}
+        best = score.argmax().item() / len(score)
+        scores[f"{name}_turn"] = min(best, 1 - best)
         scores |= {f"{name}_{what}": value.item() for what, value in others.items()}
     return scores
 
