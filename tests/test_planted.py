@@ -60,7 +60,8 @@ def test_some_planted_falsehood_changes_each_finding(path, tmp_path, monkeypatch
     book = execute(path, tmp_path, "base", base)
     assert book.findings, "the chapter states no finding"
     assert book.unfinished == []
-    unchanged = set(book.findings)
+    # None: what these data cannot answer, such as agreement with runs that were recorded on the paper's.
+    unchanged = {name for name, outcome in book.findings.items() if outcome is not None}
     for number, (name, (values, plant)) in enumerate(plants(base).items()):
         here = execute(path, tmp_path, f"plant-{number}", values, plant)
         assert here.unfinished == [], name

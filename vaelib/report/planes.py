@@ -18,7 +18,7 @@ from vaelib.training import TrainedRun
 
 
 def learning(run: TrainedRun) -> tuple[Finding, ...]:
-    """How the training ELBO climbs, and how far it ends from the held-out one (level: within half a nat)."""
+    """How the training ELBO climbs, and how far it ends from the held-out one (level: within a quarter of a nat)."""
     curve = [epoch.elbo for epoch in run.history]
     first, last, heldout = curve[0], curve[-1], run.heldout.elbo
     climbed = [(value - first) / (last - first or 1) for value in curve]
@@ -39,13 +39,13 @@ def learning(run: TrainedRun) -> tuple[Finding, ...]:
         ),
         finding(
             "gap",
-            compare(last, heldout, within=0.5),
+            compare(last, heldout, within=0.25),
             {
                 "larger": "The dashed line lies {gap:.1f} nats below the end of the curve: held-out images are coded "
                 "worse than training images, as one should expect of a network with {weights:,} weights.",
                 "smaller": "The dashed line lies {gap:.1f} nats above the end of the curve, which is the mean over an "
                 "epoch in which the weights still moved.",
-                "level": "The dashed line lies within half a nat of the end of the curve: held-out images are coded as "
+                "level": "The dashed line lies within a quarter of a nat of the end of the curve: held-out images are coded as "
                 "well as training images.",
             },
             gap=abs(last - heldout),
