@@ -37,6 +37,15 @@ def test_elbow_of_a_curve_is_its_point_farthest_below_the_chord():
     assert elbow(curve) == pytest.approx(-math.log((1 - math.exp(-5)) / 5) * 20, abs=1)
 
 
+def test_steepest_fall_ideal_null_and_undefined(rng):
+    step = torch.cat([3 + 0.1 * torch.rand(19, generator=rng), 0.1 * torch.rand(1, generator=rng)])
+    assert dimensions.steepest(step[torch.randperm(20, generator=rng)]) == 19  # where an elbow needs two beyond it
+    assert dimensions.steepest(torch.tensor([6.0, 5, 1.6, 0.7, 0.3, 0.2])) == 2  # and the elbow is after the fourth
+    assert elbow(torch.tensor([6.0, 5, 1.6, 0.7, 0.3, 0.2] + 14 * [0.1])) == 4
+    assert dimensions.steepest(torch.ones(20)) == 0
+    assert math.isnan(dimensions.steepest(torch.tensor([2.0, 1.0])))
+
+
 def test_column_sums_miscount_where_norms_do_not(rng):
     """Four columns of one size, two of them with signs that cancel: the elbow of the sums sees two."""
     weight = torch.zeros(128, 20)

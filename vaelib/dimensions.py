@@ -54,6 +54,17 @@ def elbow(values: Tensor) -> float:
     return float((line - (ordered - ordered[-1]) / fall).argmax())
 
 
+def steepest(values: Tensor) -> float:
+    """How many of the values (K,), in decreasing order, stand before the largest fall from one to the next.
+
+    NaN for K < 3, where there is hardly a choice; 0 for equal values, which do not fall.
+    """
+    if len(values) < 3:
+        return math.nan
+    falls = -values.double().sort(descending=True).values.diff()
+    return float(falls.argmax() + 1) if falls.max() > 0 else 0.0
+
+
 def above(values: Tensor, threshold: float) -> float:
     """How many of the values (K,) lie above the threshold."""
     return float((values > threshold).sum())
@@ -65,11 +76,11 @@ def near(values: Tensor, threshold: float) -> float:
 
 
 def counts(sizes: Mapping[str, Tensor]) -> dict[str, float]:
-    """How many dimensions are in use, by five rules that read the `sizes` of a model.
+    """How many dimensions are in use, by six rules that read the `sizes` of a model.
 
     "kl" and "active": KL or Var(mu) above its threshold, and as "kl_near" and "active_near" how many lie near it;
     "norm_share": norms above `OF_LARGEST` of the largest; "norm" and "sum": the `elbow` of the sorted norms or column
-    sums, the latter being what Figure 8 is read by.
+    sums, and "sum_fall": the sums before their `steepest` fall, two ways to read Figure 8.
     """
     return {
         "kl": above(sizes["kl"], KL_IN_USE),
@@ -79,6 +90,7 @@ def counts(sizes: Mapping[str, Tensor]) -> dict[str, float]:
         "norm_share": above(sizes["norm"], OF_LARGEST * sizes["norm"].max()),
         "norm": elbow(sizes["norm"]),
         "sum": elbow(sizes["sum"]),
+        "sum_fall": steepest(sizes["sum"]),
     }
 
 
