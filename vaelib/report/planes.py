@@ -45,8 +45,8 @@ def learning(run: TrainedRun) -> tuple[Finding, ...]:
                 "worse than training images, as one should expect of a network with {weights:,} weights.",
                 "smaller": "The dashed line lies {gap:.1f} nats above the end of the curve, which is the mean over an "
                 "epoch in which the weights still moved.",
-                "level": "The dashed line lies within a quarter of a nat of the end of the curve: held-out images are coded as "
-                "well as training images.",
+                "level": "The dashed line lies within a quarter of a nat of the end of the curve: held-out images are "
+                "coded as well as training images.",
             },
             gap=abs(last - heldout),
             weights=sum(parameter.numel() for parameter in run.model.parameters()),
