@@ -87,7 +87,7 @@ def drawn_boots_axes(run: TrainedRun) -> dict[str, float]:
 
 
 def dimension(run: TrainedRun) -> dict[str, float]:
-    """How many dimensions a model uses, by the rules of `dimensions.counts`; the elbows of its network untrained."""
+    """How many dimensions a model uses, by the rules of `dimensions.counts`, some also before training."""
     return _counted(run, run.config.load("test"))
 
 
@@ -98,8 +98,7 @@ def _counted(run: TrainedRun, heldout: ImageDataset) -> dict[str, float]:
         "elbo": run.heldout.elbo,
         "nats": run.heldout.kl,
         **dimensions.counts(dimensions.sizes(run.model, heldout.images)),
-        "norm_untrained": untrained["norm"],
-        "sum_untrained": untrained["sum"],
+        **{f"{rule}_untrained": untrained[rule] for rule in ("norm", "sum", "sum_fall")},
     }
 
 

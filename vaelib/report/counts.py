@@ -24,7 +24,7 @@ RULES = {
     "mle": "maximum likelihood",
     "pca": "principal components",
 }
-COLUMNS = ["seed", "elbo", *RULES, "kl_near", "sum_untrained"]
+COLUMNS = ["seed", "elbo", *RULES, "kl_near", "sum_untrained", "sum_fall_untrained"]
 TRUTHS = range(1, 9)
 ENOUGH = 0.5  # of a dimension: a mean this near to a whole number rounds to it
 
