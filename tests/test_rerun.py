@@ -255,7 +255,7 @@ def running(book):
         process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_rerun_says_one_line_and_leaves_nothing(book, running, number):
     process, kernel = running
     process.send_signal(number)
