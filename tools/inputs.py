@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 DATASETS = ("MNIST", "FashionMNIST")
+PORTABILITY = "portability.csv"
 
 
 def data_facts() -> dict[str, str]:
@@ -27,8 +28,8 @@ def tree_digest(root: Path, files: Iterable[Path], facts: Mapping[str, str]) -> 
 
 
 def code_files(root: Path) -> list[Path]:
-    """The files besides the notebooks that outputs depend on."""
-    results = [path for path in (root / "results").rglob("*") if path.is_file()]
+    """The files besides the notebooks that outputs depend on; the table of executions elsewhere is read by no chapter."""
+    results = [path for path in (root / "results").rglob("*") if path.is_file() and path.name != PORTABILITY]
     return [*(root / "vaelib").rglob("*.py"), root / "requirements.txt", *results]
 
 

@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tools.chapters import QUIET_KERNEL, ROOT, BookError, chapters, find_stop, parameters, read_notebook
-from tools.inputs import code_files, data_facts, tree_digest
+from tools.chapters import QUIET_KERNEL, ROOT, BookError, Stop, chapters, find_stop, parameters, read_notebook
+from tools.executed import Executed
+from tools.inputs import PORTABILITY, code_files, data_facts, environment_digest, tree_digest
 from tools.outcomes import outcomes
 
 PATHS: dict[str, dict[str, str]] = {
@@ -32,7 +33,7 @@ PATHS: dict[str, dict[str, str]] = {
     "AVX-512": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "ATEN_CPU_CAPABILITY": "avx512"},
     "AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
 }
-TABLE, PAGE = ROOT / "results" / "portability.csv", ROOT / "book" / "portability.md"
+TABLE, PAGE = ROOT / "results" / PORTABILITY, ROOT / "book" / "portability.md"
 SEEDS, SIZES, THREADS = (1, 2, 3, 4, 5), (1, 2, 3, 10), (1, 2)
 FIELDS = (
     "chapter", "path", "threads", "seed", "latent_dim", "seconds", "stopped", "findings", "unlike the book's",
@@ -59,12 +60,17 @@ class Execution:
         return f"{self.chapter}-{self.path}-t{self.threads}-seed{self.seed}{size}"
 
 
+def book_run(chapter: str) -> Execution:
+    """The execution that the book publishes."""
+    return Execution(chapter, "own", 1, 1, None)
+
+
 def main(words: list[str]) -> int:
     """Run what is missing of the grid and write the table; returns 1 where something is wrong."""
     try:
         wanted, dry = parse(words)
-        made_from = [path for path in code_files(ROOT) if path != TABLE]
-        digest = tree_digest(ROOT, [*made_from, *chapters(ROOT)], data_facts())[:16]
+        facts = data_facts()
+        digest = tree_digest(ROOT, [*code_files(ROOT), *chapters(ROOT)], facts)[:16]
         folder = ROOT / "_build" / "portability" / digest
         missing = [each for each in wanted if not (folder / f"{each.name}.json").is_file()]
         print(f"{len(wanted)} executions, {len(wanted) - len(missing)} of them done", flush=True)
@@ -72,7 +78,8 @@ def main(words: list[str]) -> int:
             print("\n".join(each.name for each in missing))
             return 0
         folder.mkdir(parents=True, exist_ok=True)
-        _run_all(missing, folder)
+        built = Executed(ROOT / "_build" / "executed", environment_digest(ROOT, facts))
+        _run_all([each for each in missing if not _taken_over(each, built, folder)], folder)
         return _report(wanted, folder, digest)
     except BookError as error:
         print(f"portability: {error}", file=sys.stderr)
@@ -109,7 +116,7 @@ def parse(words: Iterable[str]) -> tuple[list[Execution], bool]:
         for path, threads, seed, size in itertools.product(*axes)
         for chapter in chosen("CHAPTERS", known)
     ]
-    reference = [Execution(chapter, "own", 1, 1, None) for chapter in chosen("CHAPTERS", known)]
+    reference = [book_run(chapter) for chapter in chosen("CHAPTERS", known)]
     return list(dict.fromkeys(reference + grid)), asked.get("DRY_RUN", "0") not in ("", "0")
 
 
@@ -122,6 +129,16 @@ def _run_all(missing: list[Execution], folder: Path) -> None:
                 done += 1
                 left = (time.perf_counter() - began) / done * (len(missing) - done)
                 print(f"  {done}/{len(missing)} {name}: {line}; about {left / 60:.0f} min left", flush=True)
+
+
+def _taken_over(each: Execution, built: Executed, folder: Path) -> bool:
+    """Whether this is the book's own execution and `make book` has done it."""
+    if each != book_run(each.chapter):
+        return False
+    notebook = built.read(ROOT / "book" / f"{each.chapter}.ipynb")
+    if notebook is not None:
+        _keep(each, notebook, 0.0, folder)
+    return notebook is not None
 
 
 def _run(each: Execution, folder: Path) -> tuple[str, str]:
@@ -142,10 +159,15 @@ def _run(each: Execution, folder: Path) -> tuple[str, str]:
         )  # fmt: skip
         if not out.is_file():
             raise BookError(f"{each.name} could not be executed: {ran.stderr[-2000:]}")
-        notebook = read_notebook(out)
+        stop = _keep(each, read_notebook(out), time.perf_counter() - start, folder)
+    return each.name, f"{'STOPPED' if stop else 'ran'}, {time.perf_counter() - start:.0f} s"
+
+
+def _keep(each: Execution, notebook: dict, seconds: float, folder: Path) -> Stop | None:
+    """Write down what an executed chapter found, beside its place first; returns where it stopped, if it did."""
     stop, found = find_stop(each.chapter, notebook), outcomes(notebook)
     record = {
-        "seconds": round(time.perf_counter() - start, 1),
+        "seconds": round(seconds, 1),
         "stopped": str(stop) if stop else "",
         "findings": found.findings,
         "verdicts": found.verdicts,
@@ -154,7 +176,7 @@ def _run(each: Execution, folder: Path) -> tuple[str, str]:
     beside = folder / f".{each.name}.json"
     beside.write_text(json.dumps(record, indent=1), encoding="utf-8")
     beside.replace(folder / f"{each.name}.json")
-    return each.name, f"{'STOPPED' if stop else 'ran'}, {record['seconds']:.0f} s"
+    return stop
 
 
 def _one(request: str) -> int:
@@ -175,7 +197,7 @@ def rows(wanted: Iterable[Execution], records: Mapping[str, dict], digest: str) 
     """One row of the table for each execution, held against the same chapter's book run."""
     for each in wanted:
         record = records[each.name]
-        book = records[Execution(each.chapter, "own", 1, 1, None).name]
+        book = records[book_run(each.chapter).name]
         findings, verdicts = record["findings"], record["verdicts"]
         pairs = [(verdicts.get(claim), held) for claim, held in book["verdicts"].items()]
         yield {
