@@ -28,7 +28,7 @@ def tree_digest(root: Path, files: Iterable[Path], facts: Mapping[str, str]) -> 
 
 
 def code_files(root: Path) -> list[Path]:
-    """The files besides the notebooks that outputs depend on; the table of executions elsewhere is read by no chapter."""
+    """The files besides the notebooks that outputs depend on. No chapter reads the table of executions elsewhere."""
     results = [path for path in (root / "results").rglob("*") if path.is_file() and path.name != PORTABILITY]
     return [*(root / "vaelib").rglob("*.py"), root / "requirements.txt", *results]
 
