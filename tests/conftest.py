@@ -40,7 +40,7 @@ def own_folders(tmp_path, monkeypatch):
 @pytest.fixture
 def book(tmp_path):
     """A small book, for tests of the tools."""
-    return small_book.make(tmp_path / "tree")
+    return small_book.make(tmp_path / "ein Bäumchen")  # blanks and umlauts must do no harm
 
 
 @pytest.fixture

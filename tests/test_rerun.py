@@ -118,11 +118,11 @@ def test_files_of_one_name_have_reruns_of_their_own(book, tmp_path):
     names = set()
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "mine.npz").touch()
-        _, values = rerun.parse(["CHAPTER=trial", f"DATASET={tmp_path}/{folder}/mine.npz"], book)
+        (tmp_path / folder / "my: #1.npz").touch()
+        _, values = rerun.parse(["CHAPTER=trial", f"DATASET={tmp_path}/{folder}/my: #1.npz"], book)
         names.add(rerun.file_name("trial", values))
     assert len(names) == 2
-    assert all(name.startswith("trial-mine-") for name in names)
+    assert all(name.startswith("trial-my_1-") for name in names)
 
 
 # --- what a rerun leaves

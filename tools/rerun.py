@@ -138,7 +138,7 @@ def file_name(chapter: str, values: dict[str, object]) -> str:
             parts.append(Path(value).stem)
         else:
             parts.append(f"{name}{value}")
-    return "-".join(parts)
+    return re.sub(r"[^\w.-]+", "_", "-".join(parts))
 
 
 def rerun(chapter: str, values: dict[str, object], root: Path = ROOT) -> int:
