@@ -75,7 +75,7 @@ def test_nothing_recorded_is_nothing_said(monkeypatch):
     rows = counts.planted(6000, 40)
     assert counts.sure(rows) == []
     assert counts.errors({(6000, 40): rows}).iloc[:, 0].tolist() == ["not recorded"] * len(counts.RULES)
-    assert counts.each({20: counts.recorded(evidence.BOOTS)}, "kl", "at {}") == "not recorded"
+    assert set(counts.table({"boots": counts.recorded(evidence.BOOTS)})["boots"]) == {"not recorded"}
     assert counts.change(rows, rows) == "undefined"
     found = outcomes(rows, [2, 2, 2])
     assert found["boots use two dimensions"] is None
@@ -84,9 +84,11 @@ def test_nothing_recorded_is_nothing_said(monkeypatch):
 
 def test_words_of_recorded_counts(recorded):
     recorded()
-    table = {20: counts.recorded(evidence.DRAWN_BOOTS), 2: counts.recorded(replace(evidence.DRAWN_BOOTS, latent_dim=2))}
-    assert table[20]["elbo"].tolist() == [-9.0]
-    assert counts.each(table, "kl", "at {}") == "not recorded"  # one run has no spread
+    runs = counts.recorded(evidence.DRAWN_BOOTS)
+    assert runs["elbo"].tolist() == [-9.0]
+    assert counts.recorded(replace(evidence.DRAWN_BOOTS, latent_dim=2)).empty
+    table = counts.table({"one run": runs, "two": pd.concat([runs, runs])})
+    assert table.loc["KL above 0.1 nats"].tolist() == ["not recorded", "2.00 (2.00 to 2.00)"]  # one run has no spread
     assert counts.spread([1.0, 2.0, 3.0]).startswith("2.00 (-0.48 to ")
     assert counts.listed(["kl", "sum", "twonn"]) == "KL above 0.1 nats, elbow of the column sums and TwoNN"
     assert (counts.listed(["kl"]), counts.listed([])) == ("KL above 0.1 nats", "none of them")

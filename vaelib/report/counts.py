@@ -80,10 +80,13 @@ def spread(values: Sequence[float]) -> str:
     return "{:.2f} ({:.2f} to {:.2f})".format(*interval(values)) if len(values) > 1 else "not recorded"
 
 
-def each(tables: Mapping[int, pd.DataFrame], name: str, where: str) -> str:
-    """The spread of a count in each table, with its place put into `where`; tables with fewer than two are left out."""
-    said = [f"{where.format(at)} {spread(rows[name])}" for at, rows in tables.items() if rows[name].count() > 1]
-    return "; ".join(said) or "not recorded"
+def table(groups: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Mean counts of recorded models with their intervals: a row a rule, a column for each named group of runs."""
+    rows = {name: RULES[name] for name in ("kl", "active", "norm", "sum", "sum_fall")}
+    rows |= {"kl_near": "near the threshold of the KL"}
+    rows |= {f"{name}_untrained": f"{RULES[name]}, untrained" for name in ("sum", "sum_fall")}
+    columns = {title: [spread(runs[name]) for name in rows] for title, runs in groups.items()}
+    return pd.DataFrame(columns, index=list(rows.values()))
 
 
 def change(before: pd.DataFrame, after: pd.DataFrame, name: str = "kl") -> str:
@@ -123,7 +126,7 @@ def rules(
         for rule, what in (("kl", "the nats"), ("sum_fall", "the column sums"))
     )
     surface = exact(
-        f"by their neighbors, {shown} lie on a surface",
+        f"{shown} lie on a surface (TwoNN)",
         abs(twonn - 2) <= allowed,
         of=f"TwoNN: {twonn:.1f}",
         rule=f"TwoNN lies within {allowed:.1f} of 2, half a dimension or its largest error where two is the truth",
@@ -133,7 +136,7 @@ def rules(
         below("unneeded dimensions are pruned", room["kl"], latent_dim / 2, of=f"in use of {latent_dim}", form=".1f"),
         equal(f"{shown} use two dimensions", room["kl"], 2, error=worst["kl"], of="in use", **near),
         equal(
-            "the column sums fall after the second dimension",
+            "the column sums count two dimensions",
             room["sum_fall"],
             2,
             error=worst["sum_fall"],
