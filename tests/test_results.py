@@ -215,7 +215,7 @@ def test_rows_of_a_config_that_the_part_no_longer_has_are_stale(parts, monkeypat
 
 def test_the_digest_covers_what_a_measure_calls_and_no_words():
     found = results._called(evidence.plane, {})
-    for name in ("evidence.plane", "measures.knn_accuracy", "measures.neighbour_votes", "latent.latent_grid"):
+    for name in ("evidence.plane", "measures.knn_accuracy", "measures.neighbour_votes", "latent.prior_samples"):
         assert f"vaelib.{name}" in found
     assert not [name for name in found if "hoyer" in name or name.startswith("vaelib.runs.")]
     assert "which has most votes" not in str(found)  # from a docstring

@@ -14,6 +14,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -29,6 +30,8 @@ from vaelib.training import TrainedRun
 WORDS = ("config", "code", "data", "torch", "machine")  # columns of text: a digest may look like a number
 KEYS = ("config", "seed", *WORDS[1:], "seconds")
 DRAWN = "drawn"  # in place of a data digest, where the measure makes its own data
+
+CONSTANTS = (bool, int, float, str, tuple, TrainConfig)  # kinds whose text is the same every time
 
 Config = TrainConfig | Mapping[str, object]
 
@@ -75,6 +78,12 @@ def like(part: str, run: TrainedRun | Mapping) -> pd.DataFrame:
     """The current rows of `run`'s config on `run`'s data, whatever their seed, in order of seed."""
     rows = current(part, run.config if isinstance(run, TrainedRun) else run)
     return rows[rows["data"] == (run.data_digest if isinstance(run, TrainedRun) else DRAWN)]
+
+
+def recorded(part: str, config: TrainConfig) -> pd.DataFrame:
+    """The current rows of `config` on the images that it loads today, whatever their seed, in order of seed."""
+    rows = current(part, config)
+    return rows[rows["data"] == config.load("train").digest] if len(rows) else rows
 
 
 def _seed(run: TrainedRun | Mapping) -> int:
@@ -178,14 +187,22 @@ def part_digest(part: str) -> str:
 
 def _called(thing: object, found: dict[str, str]) -> dict[str, str]:
     """Syntax trees by name: of a function or class, and of what it names of its package: the like, and constants."""
-    thing = inspect.unwrap(thing)
+    name, tree, constants, others = _read(inspect.unwrap(thing))
+    if name not in found:
+        found |= {name: tree, **constants}
+        for other in others:
+            _called(other, found)
+    return found
+
+
+@cache
+def _read(thing: object) -> tuple[str, str, dict[str, str], list[object]]:
+    """Name and syntax tree of a function or class, and the constants, functions and classes of its package it names."""
     module = sys.modules[thing.__module__]
     package = module.__name__.partition(".")[0]
-    name = f"{module.__name__}.{thing.__qualname__}"
-    if name in found:
-        return found
     tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
-    found[name] = ast.dump(without_docstrings(tree))
+    text = ast.dump(without_docstrings(tree))
+    constants, others = {}, []
     for node in ast.walk(tree):
         owner, word = module, getattr(node, "id", None)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
@@ -194,7 +211,7 @@ def _called(thing: object, found: dict[str, str]) -> dict[str, str]:
         if inspect.isclass(named) or inspect.isroutine(named):
             # The store decides where a run is found, not what it holds.
             if (named.__module__ or "").partition(".")[0] == package and named.__module__ != "vaelib.runs":
-                _called(named, found)
-        elif isinstance(named, bool | int | float | str | tuple) and owner.__name__.partition(".")[0] == package:
-            found[f"{owner.__name__}.{word}"] = repr(named)
-    return found
+                others.append(named)
+        elif isinstance(named, CONSTANTS) and owner.__name__.partition(".")[0] == package:
+            constants[f"{owner.__name__}.{word}"] = repr(named)
+    return f"{module.__name__}.{thing.__qualname__}", text, constants, others
