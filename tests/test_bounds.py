@@ -237,6 +237,46 @@ def test_images_of_the_wrong_shape_are_named(small, function, shape):
 
 
 @pytest.mark.parametrize("function", [elbo, log_marginal])
+@pytest.mark.parametrize("value", [255.0, -0.01, 1.01, math.nan, math.inf])
+def test_pixels_outside_0_1_are_no_bernoulli_images(small, function, value):
+    model, x = small(2)
+    x[1, 2] = value
+    with pytest.raises(ValueError, match=r"\[0, 1\].*gaussian"):
+        function(model, x)
+
+
+@pytest.mark.parametrize("function", [elbo, log_marginal])
+def test_gaussian_images_may_be_any_numbers(linear_gaussian, function):
+    values = function(linear_gaussian.model, 255 * linear_gaussian.x)
+    assert torch.isfinite(getattr(values, "elbo", values)).all()
+    with pytest.raises(ValueError, match="finite"):
+        function(linear_gaussian.model, torch.full_like(linear_gaussian.x, math.nan))
+
+
+@pytest.mark.parametrize("function", [elbo, log_marginal])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.uint8, torch.bool])
+def test_images_of_another_precision_are_named(small, function, dtype):
+    model, x = small(2)
+    with pytest.raises(ValueError, match=rf"x must be torch\.float64 on cpu.*not {dtype}"):
+        function(model, x.to(dtype))
+
+
+@pytest.mark.parametrize("function", [elbo, log_marginal])
+def test_no_images_give_no_numbers(small, function):
+    model, x = small(2)
+    values = function(model, x[:0])
+    assert getattr(values, "elbo", values).shape == (0,)
+
+
+@pytest.mark.parametrize("mu", [(5, 2), (5, 1), (1, 2), (2,)])
+@pytest.mark.parametrize("logvar", [(5, 1), (1, 2), (2,)])
+def test_a_code_of_another_shape_is_refused(small, mu, logvar):
+    """Each of these broadcasts to something, and to a wrong bound."""
+    with pytest.raises(ValueError, match=r"code must have shape \(5, 2\)"):
+        elbo(*small(2), code=tuple(torch.zeros(shape, dtype=torch.float64) for shape in (mu, logvar)))
+
+
+@pytest.mark.parametrize("function", [elbo, log_marginal])
 def test_a_sample_count_below_one_is_named(small, function):
     with pytest.raises(ValueError, match="n_samples must be at least 1, not 0"):
         function(*small(2), n_samples=0)

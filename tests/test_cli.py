@@ -1,8 +1,13 @@
 """`python -m vaelib`: what is printed, what is trained, and what it exits with."""
 
 import dataclasses
+import os
 import runpy
+import signal
+import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -61,7 +66,81 @@ def test_an_interrupted_training_is_one_line(trained, capsys, monkeypatch):
 
     monkeypatch.setattr(cli, "get_or_train", interrupted)
     assert main(["train", "boots_2d"]) == 130
-    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("vaelib: interrupted")
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("vaelib: stopped by SIGINT")
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_warning_of_a_run_is_printed(trained, capsys, monkeypatch):
+    hasty = dataclasses.replace(EXPERIMENTS["mnist"], learning_rate=1e-9)
+    monkeypatch.setitem(EXPERIMENTS, "mnist", hasty)
+    assert main(["train", "mnist"]) == 0
+    assert "vaelib: mnist: the held-out ELBO" in capsys.readouterr().err
+
+
+def test_a_store_that_takes_nothing_is_one_line_and_a_status(trained, capsys, monkeypatch):
+    monkeypatch.setattr(runs, "run_key", lambda *parts: "key")
+    monkeypatch.setitem(EXPERIMENTS, "mnist", dataclasses.replace(EXPERIMENTS["mnist"], dataset="digits"))
+    runs.store().write_text("a file in the way")
+    assert main(["train", "mnist"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"vaelib: the run cannot be stored in {runs.store() / 'key'}")
+    assert trained == []
+
+
+# Training is stopped by a signal of the operating system, in its third epoch.
+SCRIPT = """
+import dataclasses, os, sys
+import torch
+import torch._dynamo  # optimisers import it: once here instead of once in every child
+from vaelib import cli, paper, training
+
+config = dataclasses.replace(paper.EXPERIMENTS["mnist"], dataset="digits", epochs=10**6, limit=64, hidden=(8,))
+paper.EXPERIMENTS["mnist"] = config
+torch.set_num_threads(1)
+one_epoch, calls = training.one_epoch, []
+
+
+def noted(*args):
+    calls.append(args)
+    if len(calls) == 3:
+        os.kill(os.getpid(), int(os.environ["SIGNAL"]))
+        os.kill(os.getpid(), int(os.environ["SIGNAL"]))  # an impatient reader
+    return one_epoch(*args)
+
+
+training.one_epoch = noted
+for number in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        os.environ["SIGNAL"] = number
+        os.environ["VAELIB_RUNS"] += "/" + number
+        sys.exit(cli.main(["train", "mnist"]))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_signal_is_one_line_and_its_own_status_and_leaves_nothing(tmp_path):
+    numbers = signal.SIGINT, signal.SIGTERM
+    command = [sys.executable, "-c", SCRIPT, *map(str, map(int, numbers))]
+    root = Path(runs.__file__).parent.parent
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=root)
+    assert done.stdout.split() == ["130", "143"], done.stderr
+    words = "the runs that were finished are stored"
+    assert done.stderr.splitlines() == [f"vaelib: stopped by {number.name}; {words}" for number in numbers]
+    left = [path.name for path in runs.store().rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert left == [] and not list(runs.store().rglob(".unfinished-*"))
+
+
+def test_signals_are_what_they_were_afterwards(trained, monkeypatch):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    main(["train", "mnits"])
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    statuses = []
+    thread = threading.Thread(target=lambda: statuses.append(main(["train", "mnits"])))  # which is given no signals
+    thread.start()
+    thread.join()
+    assert statuses == [1]
 
 
 @pytest.mark.parametrize("arguments", [[], ["tarin"], ["train", "--epochs", "3"]])

@@ -38,8 +38,10 @@ def test_a_path_is_the_same_config_as_its_text(tmp_path):
 
 
 def test_a_whole_number_is_the_same_config_as_its_float():
-    whole = TrainConfig("digits", learning_rate=1, beta2=0, beta=2)
-    assert whole.to_json() == TrainConfig("digits", learning_rate=1.0, beta2=0.0, beta=2.0).to_json()
+    whole = {"learning_rate": 1, "divergence_weight": 3, "beta": 2}
+    floats = {name: float(number) for name, number in whole.items()}
+    one, other = (TrainConfig("digits", divergence="mmd", **numbers).to_json() for numbers in (whole, floats))
+    assert one == other
 
 
 def test_every_field_tells_configs_apart():
@@ -76,13 +78,26 @@ def test_config_is_frozen():
         ("batch_size", -1),
         ("seed", -1),
         ("seed", 1.5),
+        ("seed", True),
+        ("seed", 10**23),
+        ("limit", 0),
+        ("limit", -5),
+        ("limit", "10"),
+        ("limit", True),
+        ("limit", 2.0),
+        ("dataset", 5),
+        ("dataset", None),
+        ("dataset", b"digits"),
         ("learning_rate", 0.0),
         ("learning_rate", -1.0),
         ("learning_rate", math.nan),
         ("learning_rate", math.inf),
         ("learning_rate", "fast"),
         ("beta2", 1.0),
+        ("beta2", 0),
+        ("beta2", 0.5),
         ("beta2", -0.1),
+        ("beta2", math.nan),
         ("beta2", True),
         ("schedule", "steps"),
         ("likelihood", "poisson"),
@@ -91,15 +106,28 @@ def test_config_is_frozen():
         ("divergence", "jensen"),
         ("beta", -1.0),
         ("beta", math.nan),
+        ("beta", 1e300),
+        ("beta", True),
+        ("beta", "1"),
+        ("divergence_weight", 1e7),
+        ("divergence_weight", math.inf),
         ("hidden", 400),
         ("hidden", (400, 0)),
         ("hidden", (400, 2.5)),
+        ("hidden", (True,)),
+        ("hidden", "400"),
         ("classes", 9),
+        ("classes", ()),
+        ("classes", (1.0,)),
+        ("classes", (True,)),
+        ("classes", (-1,)),
+        ("classes", "9"),
     ],
 )
 def test_bad_values_are_named_with_what_was_seen(field, value):
     with pytest.raises(ValueError, match=rf"^{field} must .*, not ") as caught:
-        TrainConfig("digits", **{field: value})
+        TrainConfig(**{"dataset": "digits"} | {field: value})
+    assert "\n" not in str(caught.value)
     assert repr(value) in str(caught.value)
 
 

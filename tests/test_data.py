@@ -4,11 +4,13 @@ import gzip
 import hashlib
 import http.server
 import os
+import pickle
 import socket
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -312,7 +314,13 @@ def test_only_missing_files_are_fetched(mirror, contents, project):
 
 
 @pytest.mark.parametrize(
-    "spoil", [lambda packed: packed[: len(packed) // 2], lambda packed: b"\0" * len(packed)], ids=["torn", "corrupted"]
+    "spoil",
+    [
+        lambda packed: packed[: len(packed) // 2],
+        lambda packed: b"\0" * len(packed),
+        lambda packed: b"<html>Please log in</html>".ljust(len(packed)),
+    ],
+    ids=["torn", "corrupted", "a web page"],
 )
 def test_bad_download_leaves_nothing_and_the_next_call_mends_it(spoil, mirror, project):
     mirror.spoil["train-labels-idx1-ubyte.gz"] = spoil
@@ -327,17 +335,17 @@ def test_bad_download_leaves_nothing_and_the_next_call_mends_it(spoil, mirror, p
 
 
 def test_interrupted_download_leaves_no_torn_file(mirror, project, monkeypatch):
-    from torchvision.datasets import utils
-
-    def interrupted(url, root, filename, md5):
-        Path(root, filename).write_bytes(b"half of it")
+    def interrupted(path, content):
+        with path.open("wb") as file:
+            file.write(content[:10])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(utils, "download_url", interrupted)
+        patched.setattr(Path, "write_bytes", interrupted)
         with pytest.raises(KeyboardInterrupt):
             load_dataset("FashionMNIST")
     assert files_below(project) == []
+    assert list((project / "data").iterdir()) == []
     assert len(load_dataset("FashionMNIST").images) == 12
 
 
@@ -368,16 +376,150 @@ def test_unreachable_mirror_fails_fast(mirror, monkeypatch, capsys):
     assert "no answer from http://127" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("part", ["body", "header"])
+def test_a_mirror_that_trickles_has_a_limit(project, monkeypatch, part):
+    """A byte every 20 ms, which no timeout for a single byte notices, from 1 kB of headers or of a file."""
+    from torchvision import datasets
+
+    head = b"HTTP/1.0 200 OK\r\nContent-Length: 1000\r\n"
+    server = socket.create_server(("127.0.0.1", 0))
+    stop = threading.Event()
+
+    def trickle():
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(head + (b"\r\n" if part == "body" else b"X-Slow: "))
+            while not stop.wait(0.02):
+                connection.sendall(b"x")
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    monkeypatch.setattr(official, "download", DOWNLOAD)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(official, "FILE_TIMEOUT", 0.3)
+    monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [f"http://127.0.0.1:{server.getsockname()[1]}/"])
+    started = time.monotonic()
+    try:
+        with pytest.raises(DataUnavailableError, match=r"not whole within 0\.3 seconds"):
+            load_dataset("FashionMNIST")
+    finally:
+        took = time.monotonic() - started
+        stop.set()
+        thread.join()
+        server.close()
+    assert took < 3
+    assert list((project / "data").iterdir()) == []
+
+
+def test_a_mirror_that_sends_without_end(mirror, monkeypatch):
+    monkeypatch.setattr(official, "LARGEST_FILE", 1000)
+    mirror.spoil["train-images-idx3-ubyte.gz"] = lambda packed: packed + bytes(10_000)
+    with pytest.raises(DataError, match=r"torn or altered.*\(1,000 bytes\)"):
+        load_dataset("FashionMNIST")
+
+
 def test_missing_on_the_mirror_is_unavailable(mirror):
     mirror.files.clear()
     with pytest.raises(DataUnavailableError, match="404"):
         load_dataset("FashionMNIST")
 
 
-def test_data_folder_that_cannot_be_written(mirror, project):
-    (project / "data").write_text("a file in the way")
-    with pytest.raises(DataUnavailableError, match="data"):
-        load_dataset("FashionMNIST")
+# --- what is in the way is no reason for a stand-in -----------------------------------------------------------------
+
+
+def refused(project, *words):
+    """One error, which names what is in the way; no stand-in; nothing left behind."""
+    before = sorted(project.rglob("*"))
+    for use in (load_dataset, resolve_dataset):
+        with pytest.raises(DataError) as caught:
+            use("FashionMNIST")
+        assert not isinstance(caught.value, DataUnavailableError)
+        assert all(word in str(caught.value) for word in words), str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert [path for path in sorted(project.rglob("*")) if path not in before] == []
+
+
+@pytest.mark.parametrize("place", ["data", "data/FashionMNIST", "data/FashionMNIST/raw"])
+def test_a_file_in_a_folders_place(mirror, project, place):
+    path = project / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("a file in the way")
+    refused(project, str(path), "Not a directory")
+    assert mirror.asked == []
+
+
+@pytest.mark.parametrize("where", ["data", "shared"])
+@pytest.mark.parametrize("kind", ["folder", "link to nowhere", "link to itself"])
+def test_no_file_in_a_files_place(mirror, project, contents, monkeypatch, where, kind):
+    raw = write_files(project / where, contents, "FashionMNIST")
+    path = raw / "t10k-labels-idx1-ubyte.gz"
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path if kind == "link to itself" else "nowhere")
+    if where == "shared":
+        monkeypatch.setenv("VAELIB_DATA", str(project / where))
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte\.gz cannot be read: .*Move what is in the way"):
+        load_dataset("FashionMNIST", "test")
+    with pytest.raises(DataError, match="cannot be read"):
+        resolve_dataset("FashionMNIST")
+    assert mirror.asked == []
+
+
+def test_a_data_folder_that_is_a_link_to_nowhere(mirror, project):
+    (project / "data").symlink_to("vanished")
+    refused(project, "is a link to vanished, where nothing is; remove the link")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.parametrize("mode", [0o500, 0o000])
+def test_a_data_folder_without_leave(mirror, project, mode):
+    (project / "data").mkdir(mode=mode)
+    refused(project, str(project / "data"), "Permission denied")
+    assert mirror.asked == []
+
+
+def test_a_read_only_data_folder(mirror, project, monkeypatch):
+    """As `os.access` answers for a read-only file system, also to root."""
+    monkeypatch.setattr(official.os, "access", lambda path, mode: False)
+    (project / "data").mkdir()
+    refused(project, str(project / "data"), "Permission denied", "VAELIB_DATA")
+    assert mirror.asked == []
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from torchvision import datasets
+from vaelib import official
+from vaelib.data import DataError, DataUnavailableError, resolve_dataset
+
+official.project_root = lambda: Path(sys.argv[1])
+datasets.FashionMNIST.mirrors = [sys.argv[2]]
+datasets.FashionMNIST.resources = eval(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # no file grows beyond: what a full disk says, but for the word
+try:
+    resolve_dataset("FashionMNIST")
+except DataUnavailableError:
+    raise
+except DataError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+def test_a_full_disk(mirror, project):
+    from torchvision import datasets
+
+    resources = repr(datasets.FashionMNIST.resources)
+    command = [sys.executable, "-c", FULL, str(project), mirror.url, resources]
+    root = Path(data.__file__).parent.parent
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert "cannot be stored in" in done.stdout and "Make room" in done.stdout and "VAELIB_DATA" in done.stdout
+    assert str(project / "data") in done.stdout and "STANDS IN" not in done.stderr
+    assert list((project / "data").iterdir()) == []
 
 
 # --- embedded data sets ---------------------------------------------------------------------------------------------
@@ -443,12 +585,17 @@ BAD_NPZ = {
     "no pixel": ({"images": np.zeros((6, 0))}, r"shape \(6, 0\)"),
     "one image": ({"images": np.zeros((1, 4))}, "1 image"),
     "int64": ({"images": IMAGES.astype(int)}, "type int64; save uint8"),
+    "text": ({"images": np.array([["a", "b"]] * 6)}, "type <U1"),
     "complex": ({"images": IMAGES * 1j}, "type complex128"),
     "objects": ({"images": np.array([None] * 4)}, "cannot be read as an .npz of plain arrays"),
     "NaN": ({"images": np.where(np.eye(6, 4) * [0, 0, 1, 0] > 0, np.nan, 0)}, "1 pixels .* the first in image 2"),
     "too large": ({"images": IMAGES + 1e300}, "24 pixels"),
     "label count": ({"images": IMAGES, "labels": np.zeros(5, int)}, r"labels .* shape \(5,\); 6 images"),
     "one-hot": ({"images": IMAGES, "labels": np.eye(6, dtype=int)}, r"shape \(6, 6\)"),
+    "label column": ({"images": IMAGES, "labels": np.zeros((6, 1), int)}, r"shape \(6, 1\)"),
+    "no labels": ({"images": IMAGES, "labels": np.zeros(0, int)}, r"labels .* shape \(0,\)"),
+    "infinite": ({"images": IMAGES + np.inf}, "24 pixels"),
+    "beyond int64": ({"images": IMAGES, "labels": np.full(6, 2**63, np.uint64)}, "up to 9223372036854775808; .* int64"),
     "float labels": ({"images": IMAGES, "labels": np.zeros(6)}, "labels .* type float64"),
     "negative": ({"images": IMAGES, "labels": np.array([0, 1, 2, -1, 0, 0])}, "goes down to -1"),
 }
@@ -470,6 +617,84 @@ def test_unreadable_npz(spoil, npz):
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(DataError, match=r"my\.npz cannot be read"):
         load_dataset(path)
+
+
+def test_npz_of_black_and_white_bytes(npz):
+    """Bytes of 0 and 1 are black and white; with a single 2 among them they are shades of grey."""
+    pixels = np.random.default_rng(1).integers(0, 2, (30, 4, 6), np.uint8)
+    for split in ("train", "test"):
+        assert load_dataset(npz(images=pixels), split).images.unique().tolist() == [0, 1]
+    assert load_dataset(npz(images=0 * pixels)).images.max() == 0
+    pixels[0, 0, 0] = 2
+    images = torch.cat([load_dataset(npz(images=pixels), split).images for split in ("train", "test")])
+    assert images.max().item() == np.float32(2 / 255)
+
+
+class Bomb:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('a pickle was loaded')",)
+
+
+def header_of(shape, descr="<f8"):
+    header = repr({"descr": descr, "fortran_order": False, "shape": shape}).encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
+MEMBERS = {
+    "a header of 10⁹ images": ("images.npy", header_of((10**9, 28, 28)) + bytes(800), "cannot be read"),
+    "a header of 10⁹ images, in bytes": (
+        "images.npy",
+        header_of((10**9, 28, 28), "|u1") + bytes(800),
+        "cannot be read",
+    ),
+    "a header beyond any number": ("images.npy", header_of((10**30, 2)) + bytes(800), "cannot be read"),
+    "a negative header": ("images.npy", header_of((-3, 2)) + bytes(800), "cannot be read"),
+    "no array": ("images", b"some words", "images in .* is no array"),
+    "no array by another name": ("images.npy", b"some words", "images in .* is no array"),
+    "a pickle": ("images.npy", pickle.dumps(Bomb()), "images in .* is no array"),
+    "an array of pickles": (
+        "images.npy",
+        header_of((3, 2), "|O") + pickle.dumps(Bomb()),
+        "cannot be read",
+    ),
+    "records": ("images.npy", header_of((6,), [("a", "<f8"), ("b", "<f8")]) + bytes(96), r"shape \(6,\)"),
+}
+
+
+@pytest.mark.parametrize("kind", MEMBERS)
+def test_npz_whose_member_is_no_array_of_numbers(kind, tmp_path):
+    member, content, message = MEMBERS[kind]
+    path = tmp_path / "my.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(member, content)
+    with pytest.raises(DataError, match=message) as caught:
+        load_dataset(path)
+    assert str(path) in str(caught.value)
+
+
+def test_pickle_named_npz(tmp_path):
+    (tmp_path / "my.npz").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(DataError, match="cannot be read"):
+        load_dataset(tmp_path / "my.npz")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_npz_with_any_byte_altered_is_read_or_refused(tmp_path, compressed):
+    """Wherever the archive was hit: an error of ours, or arrays whose checksum held."""
+    path, images = tmp_path / "my.npz", np.random.default_rng(0).random((12, 2, 2), dtype=np.float32)
+    (np.savez_compressed if compressed else np.savez)(path, images=images, labels=np.arange(12))
+    good, expected = path.read_bytes(), load_dataset(path)
+    rng, refused = np.random.default_rng(1), 0
+    for place in rng.choice(len(good), 300, replace=False):
+        content = bytearray(good)
+        content[place] ^= 1 << rng.integers(8)
+        path.write_bytes(content)
+        try:
+            assert torch.equal(load_dataset(path).images, expected.images)
+        except DataError as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert refused > 100
 
 
 def test_array_named_npz_and_missing_npz(tmp_path):
@@ -514,6 +739,9 @@ def test_classes_without_labels():
         ({"limit": 0}, "limit is 0"),
         ({"limit": -3}, "limit is -3"),
         ({"limit": 2.5}, "limit is 2.5"),
+        ({"limit": "10"}, "limit is '10'"),
+        ({"limit": True}, "limit is True"),
+        ({"classes": (True,)}, r"classes is \(True,\)"),
         ({"classes": ()}, r"classes is \(\)"),
         ({"classes": 9}, "classes is 9"),
         ({"classes": "9"}, "classes is '9'"),

@@ -259,3 +259,31 @@ def test_randomness_comes_from_the_generator_alone():
     assert first.dtype == torch.float64
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("function", [kl_to_standard_normal, kl_per_dimension])
+@pytest.mark.parametrize("shapes", [((4, 3), (4, 1)), ((4, 1), (4, 3)), ((4, 3), (1, 3)), ((4, 3), (3,)), ((), ())])
+def test_the_kl_takes_one_shape(function, shapes):
+    """Each of these broadcasts, and the sum would be over the wrong number of dimensions or images."""
+    with pytest.raises(ValueError, match=r"one shape \(\.\.\., K\)"):
+        function(*(torch.zeros(shape) for shape in shapes))
+    assert function(torch.zeros(0, 3), torch.zeros(0, 3)).shape[0] == 0
+
+
+@pytest.mark.parametrize("shapes", [((4, 3), (4, 1)), ((4, 1), (4, 3)), ((4, 3), ()), ((), ())])
+def test_likelihoods_take_one_number_of_pixels(shapes):
+    x, other = (torch.zeros(shape) for shape in shapes)
+    with pytest.raises(ValueError, match=r"last axes .* must be there and agree"):
+        bernoulli_log_likelihood(x, other)
+    with pytest.raises(ValueError, match=r"last axes .* must be there and agree"):
+        gaussian_log_likelihood(x, other, x)
+    with pytest.raises(ValueError, match=r"last axes .* must be there and agree"):
+        gaussian_log_likelihood(x, x, other)
+
+
+def test_noise_is_drawn_for_every_number_of_z():
+    """One row of mu and many of logvar, or the other way round: no two rows share their noise."""
+    for mu, logvar in ((torch.zeros(1, 3), torch.zeros(50, 3)), (torch.zeros(50, 3), torch.zeros(3))):
+        z = reparameterise(mu, logvar, generator=torch.Generator().manual_seed(0))
+        assert z.shape == (50, 3)
+        assert len(z.unique(dim=0)) == 50

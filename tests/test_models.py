@@ -111,6 +111,17 @@ def test_bernoulli_log_likelihood_and_mean_image_agree_with_torch():
     torch.testing.assert_close(model.mean_image(z), p.mean)
 
 
+@pytest.mark.parametrize("model_class", [VAE, Autoencoder])
+@pytest.mark.parametrize(
+    ("x", "z"),
+    [((5, 6), (1, 2)), ((5, 6), (2,)), ((1, 6), (5, 2)), ((6,), (5, 2)), ((5, 1), (5, 2)), ((3, 5, 6), (5, 2)),
+     ((5, 6), (5, 1, 2)), ((5, 6), (5, 3)), ((5, 6), (5, 1))],
+)  # fmt: skip
+def test_a_log_likelihood_of_other_shapes_is_refused(model_class, x, z):
+    with pytest.raises(ValueError, match=r"shapes \(B, 6\) and \(\.\.\., B, 2\) for this model, not"):
+        seeded(model_class, 2, (4,), 6).log_likelihood(torch.rand(x), torch.zeros(z))
+
+
 @pytest.mark.equation(16)
 def test_gaussian_log_likelihood_and_mean_image_agree_with_torch():
     model, generator = seeded(VAE, 2, (4,), 6, "gaussian").double(), torch.Generator().manual_seed(0)

@@ -282,7 +282,7 @@ def test_variants_are_stored_and_found_again(tiny_npz, changes):
         ({"divergence": "mmd"}, r"goes with a weight above 0.*'mmd' with 0"),
         ({"divergence_weight": 2}, r"no divergence with a weight of 0.*None with 2"),
         ({"divergence": "wasserstein", "divergence_weight": 1}, r"divergence must be .*'wasserstein'"),
-        ({"beta": -1}, r"beta must be a number of at least 0, not -1"),
+        ({"beta": -1}, r"beta must be a number from 0 to 1e\+06, not -1"),
         ({"model": "autoencoder", "prior": "sparse"}, r"an autoencoder has no prior"),
         ({"model": "autoencoder", "beta": 0}, r"an autoencoder has no prior"),
     ],
@@ -391,3 +391,57 @@ def test_five_panels_take_two_rows_and_leave_no_empty_one():
     figure = code_panels(dict.fromkeys("abcde", (z, labels)))
     assert [ax.get_title() for ax in figure.axes] == list("abcde")
     assert len({round(ax.get_position().y0, 2) for ax in figure.axes}) == 2
+
+
+# Shapes and sizes that do not belong together
+
+
+@pytest.mark.parametrize("prior", two_dimensional(), ids=lambda prior: type(prior).__name__)
+def test_a_prior_of_another_size_is_refused(prior):
+    for shape in ((5, 3), (5, 1), (), (2, 3)):
+        with pytest.raises(ValueError, match=r"z must have shape \(\.\.\., 2\) for this prior"):
+            prior.log_prob(torch.zeros(shape))
+    assert prior.log_prob(torch.zeros(0, 2)).shape == (0,)
+    with pytest.raises(ValueError, match=r"prior must be one of 3 dimensions.* has 2"):
+        VAE(3, (4,), 5, prior=prior)
+    assert VAE(2, (4,), 5, prior=prior).prior is prior
+
+
+@pytest.mark.parametrize("latent_dim", [0, -1, 2.0, True, "2"])
+def test_a_prior_has_a_whole_number_of_dimensions(latent_dim):
+    for name in ("standard-normal", "clustered", "sparse"):
+        with pytest.raises(ValueError, match="latent_dim must be an integer of at least 1"):
+            make_prior(name, latent_dim)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: EqualGaussians((), 1.0), "means must be"),
+        (lambda: EqualGaussians(((),), 1.0), "means must be"),
+        (lambda: EqualGaussians(((1.0,), (1.0, 2.0)), 1.0), "means must be"),
+        (lambda: EqualGaussians(((1.0,),), 0.0), "variance must be"),
+        (lambda: EqualGaussians(((1.0,),), math.nan), "variance must be"),
+        (lambda: SpikeAndSlab(2, spike_weight=1.0), "spike_weight"),
+        (lambda: SpikeAndSlab(2, spike_std=0.0), "spike_std"),
+    ],
+)
+def test_a_prior_that_is_no_density_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("shapes", [((4, 2), (4, 1)), ((4, 2), (1, 2)), ((4, 2), (2,)), ((2,), (2,))])
+def test_divergences_and_the_kl_take_one_shape(shapes):
+    prior, (mu, logvar) = StandardNormal(2), (torch.zeros(shape) for shape in shapes)
+    for divergence in (inclusive_kl, mmd):
+        with pytest.raises(ValueError, match=r"one shape \(B, K\)"):
+            divergence(prior, mu, logvar)
+    with pytest.raises(ValueError, match=r"one shape \(B, K\)"):
+        kl_estimate(prior, torch.zeros(3, 4, 2), mu, logvar)
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (3, 1, 2), (3, 4, 1), (4, 3, 2)])
+def test_a_kl_estimate_takes_draws_for_every_image(shape):
+    with pytest.raises(ValueError, match=r"draws \(S, B, K\)"):
+        kl_estimate(StandardNormal(2), torch.zeros(shape), torch.zeros(4, 2), torch.zeros(4, 2))

@@ -136,6 +136,13 @@ def test_provenance_names_data_sizes_seed_and_result(run):
     assert "classes 9, 1" in repr(provenance(some))
 
 
+def test_provenance_carries_a_runs_warning(run):
+    quiet, loud = (dataclasses.replace(run, warning=words) for words in ("", "worse than <the mean>"))
+    assert "Warning" not in repr(provenance(quiet))
+    assert repr(provenance(loud)).endswith(" · Warning: worse than <the mean>")
+    assert "worse than &lt;the mean&gt;" in provenance(loud)._repr_html_()
+
+
 def test_nothing_to_warn_of_is_nothing():
     quiet = notice("MNIST", asked="MNIST")
     assert not quiet

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import math
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -13,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import vaelib
 from vaelib import runs
 from vaelib.config import TrainConfig
-from vaelib.runs import code_digest, get_or_train
+from vaelib.runs import StoreError, code_digest, get_or_train
 from vaelib.training import fit
 
 
@@ -106,6 +109,155 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:-7])
 
 
+def changed(name, change):
+    """The JSON of a file, changed; by `change` in place, or to what it returns."""
+
+    def harm(folder):
+        content = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(change(content) or content))
+
+    return harm
+
+
+def reweighted(change):
+    def harm(folder):
+        weights = load_file(folder / "weights.safetensors")
+        save_file(change(weights), folder / "weights.safetensors")
+
+    return harm
+
+
+def with_nan(weights):
+    weights["decoder.0.bias"][0] = torch.nan
+    return weights
+
+
+class Bomb:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('a pickle was loaded')",)
+
+
+def offer_a_pickle(folder):
+    (folder / "weights.safetensors").write_bytes(pickle.dumps({"decoder.0.bias": Bomb()}))
+
+
+# Harm that a matching DONE vouches for, and a word of what is said of it.
+FALSE_WITNESS = {
+    "another config": (changed("config.json", lambda c: {**c, "seed": 2}), "config.json is another run's"),
+    "an unknown field": (changed("config.json", lambda c: {**c, "colour": "red"}), "colour"),
+    "no config": (changed("config.json", lambda c: [1, 2]), "TypeError"),
+    "another key": (changed("history.json", lambda h: {**h, "key": 16 * "0"}), "key in history.json"),
+    "other images": (changed("history.json", lambda h: {**h, "data_digest": 64 * "0"}), "data_digest"),
+    "other held-out images": (changed("history.json", lambda h: {**h, "heldout_digest": 64 * "0"}), "heldout_digest"),
+    "a list for a record": (changed("history.json", lambda h: [h]), "TypeError"),
+    "no machine": (changed("history.json", lambda h: h.pop("machine") and None), "machine"),
+    "an epoch too few": (changed("history.json", lambda h: {**h, "history": h["history"][1:]}), "every epoch"),
+    "half an epoch": (changed("history.json", lambda h: {**h, "history": [h["history"][0][:3]] * 2}), "TypeError"),
+    "an ELBO that is no number": (changed("history.json", lambda h: {**h, "heldout": [math.nan] * 3}), "finite"),
+    "NaN among the weights": (reweighted(with_nan), "no finite numbers"),
+    "another latent size": (
+        reweighted(lambda w: {n: torch.cat([t, t], -1) if n == "decoder.0.weight" else t for n, t in w.items()}),
+        "another model",
+    ),
+    "another precision": (reweighted(lambda w: {n: t.double() for n, t in w.items()}), "another model"),
+    "a weight too few": (reweighted(lambda w: dict(list(w.items())[1:])), "another model"),
+    "torn weights": (lambda folder: truncate(folder / "weights.safetensors"), "SafetensorError"),
+    "weights torn to nothing": (lambda folder: (folder / "weights.safetensors").write_bytes(b""), "SafetensorError"),
+    "a header beyond all memory": (
+        lambda folder: (folder / "weights.safetensors").write_bytes(b"\xff" * 7 + b"\x7f" + b"{}"),
+        "SafetensorError",
+    ),
+    "a pickle for weights": (offer_a_pickle, "SafetensorError"),
+}
+
+
+@pytest.mark.parametrize("kind", FALSE_WITNESS)
+def test_what_is_read_is_what_was_asked_for(tiny_npz, trainings, capsys, kind):
+    harm, word = FALSE_WITNESS[kind]
+    first = get_or_train(tiny_npz)
+    [folder] = stored_runs()
+    harm(folder)
+    digests = {name: runs._sha256(folder / name) for name in runs.FILES}
+    (folder / "DONE").write_text(json.dumps(digests))
+    assert runs.stored(tiny_npz) is None
+    again = get_or_train(tiny_npz)
+    [line] = capsys.readouterr().err.splitlines()
+    assert str(folder) in line and "training again" in line and word in line
+    assert len(trainings) == 2
+    assert torch.equal(again.model.latent_weight, first.model.latent_weight)
+    assert same(runs.stored(tiny_npz), again)
+
+
+def test_another_runs_folder_under_this_ones_name_is_noticed(tiny_npz, trainings, monkeypatch, capsys):
+    """The same config and images, trained by other code: only the key tells them apart."""
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "code_digest", lambda: "other code")
+        get_or_train(tiny_npz)
+    [other] = stored_runs()
+    get_or_train(tiny_npz)
+    [ours] = set(stored_runs()) - {other}
+    shutil.rmtree(ours)
+    shutil.copytree(other, ours)
+    assert runs.stored(tiny_npz) is None
+    get_or_train(tiny_npz)
+    assert "the key in history.json is another run's" in capsys.readouterr().err
+    assert len(trainings) == 3
+
+
+# A store that takes nothing
+
+
+def refused(config, folder, *words):
+    with pytest.raises(StoreError) as caught:
+        get_or_train(config)
+    message = str(caught.value)
+    assert str(folder) in message and "VAELIB_RUNS" in message and "\n" not in message
+    assert all(word in message for word in words), message
+
+
+def test_a_file_in_the_stores_place(tiny_npz, trainings):
+    runs.store().write_text("a file in the way")
+    refused(tiny_npz, runs.store(), "move away what is in its place")
+    assert trainings == [] and runs.store().read_text() == "a file in the way"
+
+
+def test_a_file_in_a_runs_place_is_not_deleted(tiny_npz, trainings):
+    get_or_train(tiny_npz)
+    [folder] = stored_runs()
+    shutil.rmtree(folder)
+    folder.write_text("a file in the way")
+    assert runs.stored(tiny_npz) is None
+    refused(tiny_npz, folder, "Not a directory")
+    assert len(trainings) == 1 and folder.read_text() == "a file in the way"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a place where nobody may write")
+def test_a_store_where_nobody_may_write(tiny_npz, trainings, monkeypatch):
+    monkeypatch.setenv("VAELIB_RUNS", "/proc/vaelib")
+    refused(tiny_npz, "/proc/vaelib")
+    assert trainings == []
+
+
+def test_a_whole_run_is_read_where_nothing_can_be_written(tiny_npz, trainings):
+    first = get_or_train(tiny_npz)
+    [folder] = stored_runs()
+    lock = folder.with_name(f"{folder.name}.lock")
+    lock.unlink(missing_ok=True)
+    lock.mkdir()  # it cannot be taken
+    assert same(get_or_train(tiny_npz), first)
+    shutil.rmtree(folder)
+    refused(tiny_npz, folder)
+    assert len(trainings) == 1
+
+
+def test_a_warning_stays_with_its_run(tiny_npz, monkeypatch):
+    hasty = dataclasses.replace(tiny_npz, learning_rate=0.3)
+    run = get_or_train(hasty)
+    assert "worse than that of the mean training image" in run.warning
+    assert get_or_train(hasty).warning == run.warning
+    assert get_or_train(tiny_npz).warning == ""
+
+
 DAMAGE = [
     ("weights.safetensors", flip_a_bit),
     ("weights.safetensors", truncate),
@@ -117,6 +269,10 @@ DAMAGE = [
     ("DONE", truncate),
     ("DONE", lambda path: path.write_text("")),
     ("DONE", lambda path: path.write_text("{}")),
+    ("DONE", lambda path: path.write_text("[]")),
+    ("DONE", lambda path: path.write_text("3")),
+    ("DONE", lambda path: (path.unlink(), path.mkdir())),
+    ("weights.safetensors", lambda path: (path.unlink(), path.mkdir())),
 ]
 
 
@@ -126,6 +282,7 @@ def test_a_damaged_run_is_named_and_trained_again(tiny_npz, trainings, capsys, n
     [folder] = stored_runs()
     harm(folder / name)
     capsys.readouterr()
+    assert runs.stored(tiny_npz) is None
     again = get_or_train(tiny_npz)
     message = capsys.readouterr().err
     assert "training again" in message
@@ -163,8 +320,9 @@ def test_a_failed_write_stores_nothing(tiny_npz, monkeypatch, trainings):
 # Other processes
 
 SCRIPT = """
-import contextlib, os, signal, sys, time
+import os, resource, signal, sys, time
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import torch
 import torch._dynamo  # optimisers import it: once here instead of once in every child
@@ -217,7 +375,7 @@ def rival(name, gate):
 
     runs.fit = slow
     if name == "unlocked":
-        runs._turn = lambda folder: contextlib.nullcontext()
+        runs.FileLock = MagicMock
     os.close(gate[1])
     os.read(gate[0], 1)  # returns for both at once, when the parent closes its end
     run = runs.get_or_train(config)
@@ -227,6 +385,18 @@ def rival(name, gate):
 os.environ["VAELIB_RUNS"] = str(base / "killed")
 for place in ("weights", "rename"):
     say("killed", place, status(in_child(killed, place)))
+def cramped():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))  # no file grows beyond, as on a full disk
+    runs.fit = kill
+    try:
+        runs.get_or_train(config)
+    except runs.StoreError as error:
+        say("full", error)
+        say("full", *os.listdir(runs.store()))
+
+
+os.environ["VAELIB_RUNS"] = str(base / "full")
+say("full", status(in_child(cramped)))
 for name in ("locked", "unlocked"):
     os.environ["VAELIB_RUNS"] = str(base / name)
     gate = os.pipe()
@@ -253,7 +423,7 @@ def processes(tmp_path_factory, npz_writer):
     base = tmp_path_factory.mktemp("processes")
     npz_writer(base / "tiny.npz", seed=0)
     config = TrainConfig(str(base / "tiny.npz"), epochs=2, hidden=(8,), batch_size=16)
-    said = {"killed": [], "locked": [], "unlocked": []}
+    said = {"killed": [], "full": [], "locked": [], "unlocked": []}
     lines, errors = run_script(SCRIPT, config.to_json(), str(base))
     for line in lines:
         subject, _, rest = line.partition(" ")
@@ -277,14 +447,22 @@ def test_a_process_killed_while_writing_leaves_no_run(processes, trainings, caps
 
 
 def test_two_processes_that_want_the_same_run_train_it_once(processes):
-    said, _, _, errors = processes
+    said, _, base, errors = processes
     assert said["locked"].count("trained") == 1
     results = [line for line in said["locked"] if line.startswith("got")]
     assert len(results) == 2
     assert len(set(results)) == 1
     assert said["locked"][-1] == "exits 0 0"
-    assert errors.count("vaelib: waiting for another process, which has the run") == 1
+    assert errors.count(f"vaelib: waiting for another process, which has the run {base / 'locked'}") == 1
     assert said["unlocked"].count("trained") == 2  # the control: without the lock, the same script trains twice
+
+
+def test_a_full_disk_is_said_before_any_training(processes):
+    said, _, base, _ = processes
+    error, left, status = said["full"]
+    assert error.startswith(f"the run cannot be stored in {base / 'full'}") and "Make room" in error
+    assert not [name for name in left.split() if not name.endswith(".lock")]
+    assert status == "0"  # and training, which would have killed the process, was not begun
 
 
 HEAVY = ("IPython", "matplotlib", "pandas", "scipy", "seaborn", "sklearn", "torchvision")

@@ -330,6 +330,57 @@ def test_products_are_rounded_in_training_and_not_in_measuring(tiny_npz, monkeyp
 # What goes wrong
 
 
+@pytest.mark.parametrize("model", ["vae", "autoencoder"])
+@pytest.mark.parametrize("batch_size", [64, 200])
+def test_a_run_that_diverged_to_finite_numbers_is_an_error(tiny_digits, model, batch_size):
+    """With a single step the history, taken before it, shows nothing; with more, all is lost early."""
+    rate = 1e6 if batch_size == 200 else 10
+    config = dataclasses.replace(tiny_digits, epochs=1, batch_size=batch_size, learning_rate=rate, model=model)
+    with pytest.raises(TrainingError, match=r"training diverged: .* try a learning_rate below ") as caught:
+        fit(config, progress=False, device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_worse_than_the_mean_image_is_a_warning_that_stays(make_dataset):
+    """Ideal: a trained run. Null: an untrained one, and one that knows few images by heart. No error, whatever K."""
+    z = torch.randn(1200, 1, generator=seeded(0))
+    pixels = torch.sigmoid(4 * z * torch.tensor([1.0, -1.0]).repeat(6)) > torch.rand(1200, 12, generator=seeded(1))
+    pixels = torch.cat([pixels.float(), torch.zeros(1200, 12)], 1)
+    data, heldout = make_dataset(pixels[:1000]), make_dataset(pixels[1000:])
+    few, others = (make_dataset((torch.rand(12, 24, generator=seeded(s)) < 0.5).float()) for s in (2, 3))
+    config = TrainConfig("planted", latent_dim=1, epochs=30, hidden=(16,), batch_size=50, learning_rate=1e-2)
+    assert fit(config, data, heldout=heldout, progress=False, device="cpu").warning == ""
+    untrained = dataclasses.replace(config, epochs=1, learning_rate=1e-9)
+    wide = dataclasses.replace(untrained, latent_dim=10)
+    by_heart = dataclasses.replace(config, latent_dim=10, epochs=1000)
+    for wanted, shown, unseen in ((untrained, data, heldout), (wide, data, heldout), (by_heart, few, others)):
+        run = fit(wanted, shown, heldout=unseen, progress=False, device="cpu")
+        mean = shown.images.mean(0).clamp(1e-6, 1 - 1e-6)
+        null = (unseen.images * mean.log() + (1 - unseen.images) * (1 - mean).log()).sum(-1).mean().item()
+        assert run.heldout.elbo < 1.1 * null - 1
+        assert f"the held-out ELBO, {run.heldout.elbo:.1f} nats per image, is worse than" in run.warning
+        assert f"the mean training image alone, {null:.1f}: " in run.warning
+
+
+def test_variants_are_judged_by_what_they_are_after(tiny_digits):
+    """Without a KL in the objective the ELBO may be as low as it likes."""
+    config = dataclasses.replace(tiny_digits, limit=None, epochs=30, beta=0.0, learning_rate=2e-2)
+    run = fit(config, progress=False, device="cpu")
+    assert run.heldout.elbo < -40 < -27 < run.heldout.log_likelihood
+    assert run.warning == ""
+    short = fit(dataclasses.replace(config, epochs=1, learning_rate=1e-9), progress=False, device="cpu")
+    assert "the held-out log-likelihood" in short.warning
+
+
+@pytest.mark.parametrize("prior", ["standard-normal", "clustered", "sparse"])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_what_is_merely_untrained_is_no_error(make_dataset, prior, likelihood):
+    """On the fewest pixels and in many dimensions, where the KL of an untrained code is most of the ELBO."""
+    data = make_dataset(torch.rand(20, 2, generator=seeded(0)))
+    config = TrainConfig("tiny", 20, 1, likelihood=likelihood, prior=prior, learning_rate=1e-9)
+    fit(config, data, heldout=data, progress=False, device="cpu")
+
+
 @pytest.fixture
 def no_training(monkeypatch):
     def step(*args):
@@ -346,6 +397,55 @@ def test_bernoulli_refuses_pixels_outside_0_1_before_training(make_dataset, wher
     sets = {"data": good, "heldout": good} | {where: bad}
     with pytest.raises(ValueError, match=rf"\[0, 1\].*from {low:.3g} to {high:.3g}.*gaussian"):
         fit(TrainConfig("loud"), sets["data"], heldout=sets["heldout"], progress=False)
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("where", ["data", "heldout"])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (torch.linspace(0, 255, 32).reshape(8, 4), r"N\(0, 1\).*from 0 to 255, 1\d\d in the root mean square.*by 255"),
+        (torch.full((8, 4), math.nan), "finite"),
+        (torch.full((8, 4), math.inf), "finite"),
+    ],
+)
+def test_gaussian_refuses_bytes_and_what_is_no_number_before_training(make_dataset, where, bad, message):
+    good = make_dataset(torch.rand(8, 4))
+    sets = {"data": good, "heldout": good} | {where: make_dataset(bad)}
+    with pytest.raises(ValueError, match=message):
+        fit(TrainConfig("loud", likelihood="gaussian"), sets["data"], heldout=sets["heldout"], progress=False)
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("where", ["data", "heldout"])
+@pytest.mark.parametrize("images", [torch.rand(0, 4), torch.rand(8, 0), torch.rand(8, 2, 2), torch.rand(8, 4).double()])
+def test_images_of_another_kind_are_refused_before_training(make_dataset, where, images):
+    good = make_dataset(torch.rand(8, 4))
+    sets = {"data": good, "heldout": good} | {where: dataclasses.replace(good, images=images)}
+    with pytest.raises(ValueError, match=r"images must be float32 \(N, D\)"):
+        fit(TrainConfig("odd"), sets["data"], heldout=sets["heldout"], progress=False)
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize(("n", "batch_size"), [(65, 32), (8, 1), (1, 32)])
+def test_a_last_batch_of_one_is_refused_where_batches_are_compared(make_dataset, n, batch_size):
+    config = TrainConfig("alone", batch_size=batch_size, divergence="mmd", divergence_weight=1.0)
+    data = make_dataset(torch.rand(n, 4))
+    with pytest.raises(ValueError, match=rf"of {n} images in batches of {batch_size} the last is alone: .*batch_size"):
+        fit(config, data, heldout=data, progress=False)
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(66, 32), (64, 32), (2, 32)])
+def test_other_last_batches_train(make_dataset, n, batch_size):
+    config = TrainConfig("pairs", epochs=1, hidden=(4,), batch_size=batch_size, divergence="mmd", divergence_weight=1.0)
+    data = make_dataset(torch.rand(n, 4))
+    assert math.isfinite(fit(config, data, heldout=data, progress=False, device="cpu").heldout.elbo)
+
+
+@pytest.mark.parametrize("images", [torch.rand(0, 16), torch.rand(4, 16) * 255, torch.rand(4, 15)])
+def test_the_held_out_elbo_of_unfit_images_is_an_error(tiny_npz, images):
+    with pytest.raises(ValueError, match=r"no images|\[0, 1\]|shape \(B, 16\)"):
+        heldout_elbo(initial_model(tiny_npz, 16), images)
 
 
 @pytest.mark.usefixtures("no_training")

@@ -1,17 +1,21 @@
 """`python -m vaelib`: train the paper's runs ahead of the book, record the runs behind its verdicts."""
 
 import argparse
+import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from vaelib.data import DataError, resolve_dataset
 from vaelib.paper import EXPERIMENTS, experiment
-from vaelib.runs import get_or_train
+from vaelib.runs import StoreError, get_or_train
 from vaelib.training import TrainingError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
+    """Run one command; returns the exit status: 0, 1 after an error, 128 and the signal's number when stopped."""
     parser = argparse.ArgumentParser(prog="python -m vaelib", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train the runs of the paper's experiments that are not stored yet")
@@ -21,15 +25,38 @@ def main(arguments: list[str] | None = None) -> int:
     results.add_argument("--seeds", type=int, metavar="N", help="seeds 1 to N of each config; default: the part's own")
     options = parser.parse_args(arguments)
     try:
-        if options.command == "results":
-            return _results(options.parts, options.seeds)
-        return _train(options.names or list(EXPERIMENTS))
-    except (DataError, TrainingError, ValueError) as error:
+        with _stoppable():
+            if options.command == "results":
+                return _results(options.parts, options.seeds)
+            return _train(options.names or list(EXPERIMENTS))
+    except (DataError, StoreError, TrainingError, ValueError) as error:
         print(f"vaelib: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\nvaelib: interrupted; the runs that were finished are stored", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        number = signal.Signals(stop.args[0] if stop.args else signal.SIGINT)
+        print(f"vaelib: stopped by {number.name}; the runs that were finished are stored", file=sys.stderr)
+        return 128 + number
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Inside, SIGINT and SIGTERM raise KeyboardInterrupt, once: what they interrupt clears up undisturbed by more."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is given signals
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def stop(number: int, frame: object) -> None:
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt(number)
+
+    before = [signal.signal(each, stop) for each in signals]
+    try:
+        yield
+    finally:
+        for each, handler in zip(signals, before, strict=True):
+            signal.signal(each, handler)
 
 
 def _train(names: list[str]) -> int:
@@ -43,6 +70,8 @@ def _train(names: list[str]) -> int:
             f"held-out ELBO {run.heldout.elbo:.2f} nats per image ({time.perf_counter() - start:.0f} s)",
             flush=True,
         )
+        if run.warning:
+            print(f"vaelib: {name}: {run.warning}", file=sys.stderr)
     return 0
 
 

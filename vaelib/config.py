@@ -14,6 +14,10 @@ from vaelib.priors import DIVERGENCES, PRIORS
 SCHEDULES = ("one-cycle", "constant")
 MODELS = ("vae", "autoencoder")
 
+BETA1 = 0.9  # of Adam; its convergence needs β₁² < √β₂ (Kingma and Ba 2015)
+SEEDS = 2**32  # as many as numpy's generators take
+LARGEST_WEIGHT = 1e6  # of a term of the objective: its gradient's square must stay a float32
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -24,11 +28,11 @@ class TrainConfig:
     dataset : a name or an .npz path, as in `load_dataset`.
     latent_dim : K ≥ 1.
     epochs : passes over the training images, ≥ 1.
-    seed : of the initial weights, the order of the images and the noise ε.
+    seed : below 2³²; of the initial weights, the order of the images and the noise ε.
     classes, limit : the part of the data used, as in `load_dataset`.
     hidden, likelihood : as in `VAE`.
     batch_size : M of eq. 14.
-    learning_rate, beta2 : Adam's step (with "one-cycle" the peak) and the decay of its second moments.
+    learning_rate, beta2 : Adam's step (with "one-cycle" the peak) and the decay of its second moments (β₁ is 0.9).
     schedule : "one-cycle" (Smith and Topin 2019: cosine warm-up over three tenths, then down to zero) or "constant".
     model : "vae" or "autoencoder" (§2.6.1), which maximises log p(x|z) at its one code and takes none of what follows.
     prior : p(z), a name of `priors.PRIORS` (§2.6.2).
@@ -57,16 +61,25 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("latent_dim", "epochs", "batch_size"):
+            if not _is_count(getattr(self, name)):
+                raise ValueError(f"{name} must be an integer of at least 1, not {getattr(self, name)!r}")
+        if not _is_label(self.seed) or self.seed >= SEEDS:
+            raise ValueError(f"seed must be an integer from 0 to {SEEDS - 1}, not {self.seed!r}")
+        if self.limit is not None and not _is_count(self.limit):
+            raise ValueError(f"limit must be an integer of at least 1, or None for all images, not {self.limit!r}")
+        if not isinstance(self.dataset, str | os.PathLike):
+            raise ValueError(f"dataset must be a name or the path of an .npz, not {self.dataset!r}")
+        for name, low, high, where in (
+            ("learning_rate", 0, math.inf, "above 0"),
+            ("beta2", BETA1**4, 1, f"above {BETA1**4:g} and below 1, where Adam's steps stay bounded"),
+        ):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be an integer of at least 1, not {value!r}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed must be a non-negative integer, not {self.seed!r}")
-        if isinstance(self.beta2, bool) or not isinstance(self.beta2, int | float) or not 0 <= self.beta2 < 1:
-            raise ValueError(f"beta2 must be a number in [0, 1), not {self.beta2!r}")
-        rate = self.learning_rate
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
-            raise ValueError(f"learning_rate must be a positive number, not {rate!r}")
+            if not _is_number(value) or not low < value < high:
+                raise ValueError(f"{name} must be a number {where}, not {value!r}")
+        for name in ("beta", "divergence_weight"):
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 <= value <= LARGEST_WEIGHT:
+                raise ValueError(f"{name} must be a number from 0 to {LARGEST_WEIGHT:g}, not {value!r}")
         for name, known in (
             ("schedule", SCHEDULES),
             ("likelihood", LIKELIHOODS),
@@ -76,16 +89,14 @@ class TrainConfig:
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, not {getattr(self, name)!r}")
-        for name in ("hidden", "classes"):
-            value = getattr(self, name)
-            if not isinstance(value, list | tuple) and not (name == "classes" and value is None):
-                raise ValueError(f"{name} must be a tuple of integers, not {value!r}")
-        if not all(isinstance(width, int) and width >= 1 for width in self.hidden):
-            raise ValueError(f"hidden must hold integers of at least 1, not {self.hidden!r}")
-        for name in ("beta", "divergence_weight"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be a number of at least 0, not {value!r}")
+        if not isinstance(self.hidden, list | tuple) or not all(map(_is_count, self.hidden)):
+            raise ValueError(f"hidden must be a tuple of integers of at least 1, or (), not {self.hidden!r}")
+        if self.classes is not None and not (
+            isinstance(self.classes, list | tuple) and self.classes and all(map(_is_label, self.classes))
+        ):
+            raise ValueError(
+                f"classes must be a tuple of one or more integers of at least 0, or None for all, not {self.classes!r}"
+            )
         if (self.divergence is None) != (self.divergence_weight == 0):
             raise ValueError(
                 f"a divergence goes with a weight above 0, and no divergence with a weight of 0, "
@@ -119,6 +130,18 @@ class TrainConfig:
     @classmethod
     def from_json(cls, text: str) -> "TrainConfig":
         return cls(**json.loads(text))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_count(value: object) -> bool:
+    return _is_label(value) and value >= 1
 
 
 @lru_cache(maxsize=4)

@@ -115,8 +115,8 @@ def load_dataset(
         "digits": the 8x8 digits embedded in scikit-learn. "synthetic-boots": 28x28 boots drawn by
         `vaelib.synthetic.drawn_boots`, without labels.
         A path ending in ``.npz``: your own, with ``images`` (N, H, W) or (N, D) and, optionally, integer ``labels``
-        (N,). Images of uint8 are divided by 255, floats are taken as they are. Rows of D pixels are square images if
-        D is a square number, else 1 x D.
+        (N,). Images of uint8 are divided by 255, unless all are 0 or 1; floats are taken as they are. Rows of D pixels
+        are square images if D is a square number, else 1 x D.
     split : "train" or "test"
         The official splits of the official data sets; two seeds of the drawn boots. Of "digits" and ``.npz``, 1 image
         in 6 is held out for the test split, chosen by a fixed shuffle: the same content always splits the same way.
@@ -170,7 +170,8 @@ def resolve_dataset(name: str | os.PathLike) -> str:
     ValueError
         If no data set has this name.
     DataError
-        If a download arrives damaged, or ``$VAELIB_DATA`` is not a folder.
+        If a download arrives damaged or cannot be stored, a place cannot be searched, or ``$VAELIB_DATA`` is not a
+        folder.
     """
     name = os.fspath(name)
     _reader(name)
@@ -218,8 +219,11 @@ def source_digest(name: str | os.PathLike) -> str:
 def _file_sha256(file: Path | str) -> str:
     if not Path(file).is_file():
         return "missing"
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        with open(file, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
 
 
 def _reader(name: str) -> Callable[[str, str, str | os.PathLike | None], _Source]:
@@ -236,7 +240,7 @@ def _checked_classes(classes: Iterable[int] | None) -> tuple[int, ...] | None:
     if classes is None:
         return None
     try:
-        checked = tuple(sorted({operator.index(label) for label in classes}))
+        checked = tuple(sorted({operator.index(label) for label in _no_bool(*classes)}))
     except TypeError:
         checked = ()
     if not checked:
@@ -248,11 +252,17 @@ def _checked_classes(classes: Iterable[int] | None) -> tuple[int, ...] | None:
 
 def _checked_limit(limit: int | None) -> int | None:
     try:
-        if limit is None or operator.index(limit) >= 1:
+        if limit is None or operator.index(*_no_bool(limit)) >= 1:
             return limit
     except TypeError:
         pass
     raise ValueError(f"limit is {limit!r}; it must be an integer of 1 or more, or None")
+
+
+def _no_bool(*values: object) -> tuple:
+    if any(isinstance(value, bool) for value in values):
+        raise TypeError("True is no number")
+    return values
 
 
 def _chosen_rows(labels, classes, limit, what: str) -> slice | np.ndarray:

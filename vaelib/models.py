@@ -60,7 +60,15 @@ class LatentModel(nn.Module):
         return out if self.likelihood == "bernoulli" else out.chunk(2, dim=-1)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x|z), eq. 15 or 16. x (B, D), z (..., B, K). Returns (..., B), in nats."""
+        """log p(x|z), eq. 15 or 16. x (B, D), z (..., B, K). Returns (..., B), in nats.
+
+        Raises ValueError for other shapes. Pixels are not looked at: this is a part of every step of training.
+        """
+        if x.ndim != 2 or x.shape[1] != self.data_dim or z.shape[-2:] != (len(x), self.latent_dim):
+            raise ValueError(
+                f"x and z must have shapes (B, {self.data_dim}) and (..., B, {self.latent_dim}) for this model, "
+                f"not {tuple(x.shape)} and {tuple(z.shape)}"
+            )
         if self.likelihood == "bernoulli":
             return bernoulli_log_likelihood(x, self.decode(z))
         return gaussian_log_likelihood(x, *self.decode(z))

@@ -6,7 +6,7 @@ Axes: B batch, D pixels.
 import torch
 from torch import Tensor
 
-from vaelib.bounds import elbo
+from vaelib.bounds import elbo_terms
 from vaelib.models import VAE, Autoencoder
 from vaelib.priors import DIVERGENCES
 
@@ -39,7 +39,7 @@ def regularised_step(
     x (B, D). Returns what `training.train_step` does: the ELBO and its parts, whatever the weights were.
     """
     code = model.encode(x)
-    terms = elbo(model, x, generator=generator, code=code)
+    terms = elbo_terms(model, x, generator=generator, code=code)
     loss = (beta * terms.kl - terms.log_likelihood).mean()
     if divergence is not None:
         loss = loss + weight * DIVERGENCES[divergence](model.prior, *code, generator=generator)

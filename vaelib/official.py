@@ -7,15 +7,21 @@ is ever written is ``data/`` of the project, and only by a download.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import http.client
 import math
 import os
-import socket
+import stat
 import sys
 import tempfile
+import threading
+import urllib.error
+import urllib.request
 import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +47,9 @@ CONTENT_SHA256 = {
 
 # Seconds without a byte after which a mirror counts as unreachable: a network that drops packets must not hang a build.
 NETWORK_TIMEOUT = 10.0
+# Seconds for one file, of 26 MB at most, from one mirror: neither must a network that lets a byte through now and then.
+FILE_TIMEOUT = 600.0
+LARGEST_FILE = 2**26  # bytes
 
 
 class DataError(Exception):
@@ -84,9 +93,28 @@ def search_places(root: str | os.PathLike | None = None) -> list[tuple[str, Path
 
 
 def find_file(folder: Path, name: str, stem: str) -> Path | None:
-    """Path of one official file below ``folder``: the ``.gz``, else the uncompressed file, else None."""
+    """Path of one official file below ``folder``: the ``.gz``, else the uncompressed file, else None.
+
+    Raises
+    ------
+    DataError
+        If something is in the way: a folder or a dangling link in a file's place, a file in a folder's, or a folder
+        that may not be looked into. Whether the data are there then nobody knows.
+    """
     raw = folder / name / "raw"
-    return next((path for path in (raw / f"{stem}.gz", raw / stem) if path.is_file()), None)
+    for path in (raw / f"{stem}.gz", raw / stem):
+        try:
+            if stat.S_ISREG(path.stat().st_mode):
+                return path
+            seen = "it is no file"
+        except FileNotFoundError:
+            if not path.is_symlink():
+                continue
+            seen = "it is a link to nowhere"
+        except OSError as error:
+            seen = error.strerror or str(error)
+        raise DataError(f"{path} cannot be read: {seen}. Move what is in the way, and run again.")
+    return None
 
 
 def find_split(name: str, split: str, root: str | os.PathLike | None = None) -> tuple[Path, Path] | None:
@@ -106,7 +134,8 @@ def ensure_split(name: str, split: str, root: str | os.PathLike | None = None) -
     DataUnavailableError
         If no place holds them and no mirror can be reached; the message lists every place looked at.
     DataError
-        If a mirror was reached and what it sent is not the official file.
+        If a mirror was reached and what it sent is not the official file, or it cannot be stored, or a place cannot be
+        searched.
     """
     found = find_split(name, split, root)
     if found is None:
@@ -121,46 +150,66 @@ def ensure_split(name: str, split: str, root: str | os.PathLike | None = None) -
 
 
 def download(name: str) -> None:
-    """Fetch the official files that ``data/`` lacks, through ``torchvision.datasets``.
+    """Fetch the official files that ``data/`` lacks from the mirrors that torchvision knows.
 
-    Each file is written to a temporary folder and moved into place only when its md5 holds, so that an interrupted
-    download leaves nothing behind that a later run would take for a data set.
+    Each file is moved into place when it is whole and its md5 holds, so that an interrupted download leaves nothing
+    behind that a later run would take for a data set. A mirror has `FILE_TIMEOUT` seconds for a file.
 
     Raises
     ------
     OSError, http.client.HTTPException
-        If no mirror can be reached or ``data/`` cannot be written.
+        If no mirror can be reached, or ``data/`` is a link to a folder that is only read.
     DataError
-        If a mirror was reached and what it sent fails the md5.
+        If a mirror was reached and what it sent fails the md5, or ``data/`` cannot be written.
     """
     # Imported here because torchvision costs seconds, and most runs find their files.
     from torchvision import datasets
-    from torchvision.datasets.utils import download_url
 
     official = getattr(datasets, name)
     folder = project_root() / "data"
-    if folder.is_symlink():  # made by `make`: it leads to somebody's source folder, which is only read
+    if folder.is_symlink():  # made by `make`: it leads to somebody's source folder
+        if not folder.exists():
+            raise DataError(f"{folder} is a link to {os.readlink(folder)}, where nothing is; remove the link")
         raise PermissionError(f"{folder} is a link to {folder.resolve()}, which is only read; remove the link")
-    folder.mkdir(exist_ok=True)
-    print(f"Downloading {name} into {folder / name / 'raw'}", file=sys.stderr)
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch, _socket_timeout(NETWORK_TIMEOUT):
-        for filename, md5 in official.resources:
-            if find_file(folder, name, filename.removesuffix(".gz")):
-                continue
-            _download_file(download_url, official.mirrors, filename, md5, Path(scratch))
-            (folder / name / "raw").mkdir(parents=True, exist_ok=True)
-            os.replace(Path(scratch, filename), folder / name / "raw" / filename)
+    raw = folder / name / "raw"
+    with _writing(raw):
+        folder.mkdir(exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):  # said before, not after, the files were fetched
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    print(f"Downloading {name} into {raw}", file=sys.stderr)
+    for filename, md5 in official.resources:
+        if find_file(folder, name, filename.removesuffix(".gz")):
+            continue
+        content = _from_mirrors(official.mirrors, filename, md5)
+        with _writing(raw), tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch:
+            Path(scratch, filename).write_bytes(content)
+            raw.mkdir(parents=True, exist_ok=True)
+            os.replace(Path(scratch, filename), raw / filename)
 
 
-def _download_file(download_url, mirrors: list[str], filename: str, md5: str, scratch: Path) -> None:
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """An OSError inside is this machine's, not the network's: no reason for a stand-in."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"the download cannot be stored in {folder}: {error.strerror or error}. Make room, or make that folder "
+            f"writable, or set VAELIB_DATA to a folder that holds the files."
+        ) from error
+
+
+def _from_mirrors(mirrors: list[str], filename: str, md5: str) -> bytes:
     unreachable, damaged = [], []
     for url in (f"{mirror}{filename}" for mirror in mirrors):
         try:
-            return download_url(url, scratch, filename, md5)
+            content = _within(FILE_TIMEOUT, _fetch, url)
         except (OSError, http.client.HTTPException) as error:
             unreachable.append(f"{url} ({error or type(error).__name__})")
-        except RuntimeError:  # torchvision's word for a wrong md5
-            damaged.append(f"{url} ({(scratch / filename).stat().st_size:,} bytes)")
+            continue
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5:
+            return content
+        damaged.append(f"{url} ({len(content):,} bytes)")
     if damaged:
         raise DataError(
             f"The download of {filename} is torn or altered: the md5 of what came from {' and '.join(damaged)} is not "
@@ -170,15 +219,36 @@ def _download_file(download_url, mirrors: list[str], filename: str, md5: str, sc
     raise ConnectionError(f"no answer from {' or '.join(unreachable)}")
 
 
-@contextlib.contextmanager
-def _socket_timeout(seconds: float):
-    # torchvision passes no timeout to urllib, so the process-wide default is the only handle.
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
+def _fetch(url: str) -> bytes:
+    request = urllib.request.Request(url, headers={"User-Agent": "vaelib"})  # some mirrors refuse urllib's own name
     try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+        with urllib.request.urlopen(request, timeout=NETWORK_TIMEOUT) as response:
+            return response.read(LARGEST_FILE)
+    except urllib.error.HTTPError as error:
+        with error:  # it holds the connection
+            raise ConnectionError(str(error)) from None
+
+
+def _within(seconds: float, function: Callable[[str], bytes], argument: str) -> bytes:
+    """What a function returns or raises, or TimeoutError, after which it is left to itself.
+
+    A socket's own timeout is for each byte, and starts again with the next.
+    """
+    future: Future[bytes] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function(argument))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        return future.result(seconds)
+    except TimeoutError:
+        if future.done():
+            raise
+        raise TimeoutError(f"not whole within {seconds:g} seconds") from None
 
 
 def _nowhere(name: str, split: str, root, reason) -> str:

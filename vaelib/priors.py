@@ -34,7 +34,11 @@ class StandardNormal:
 
     latent_dim: int
 
+    def __post_init__(self) -> None:
+        _check_dim(self.latent_dim)
+
     def log_prob(self, z: Tensor) -> Tensor:
+        _check_codes(z, self.latent_dim)
         return gaussian_log_likelihood(z, torch.zeros_like(z), torch.zeros_like(z))
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
@@ -48,13 +52,24 @@ class EqualGaussians:
     means: tuple[tuple[float, ...], ...]
     variance: float
 
+    def __post_init__(self) -> None:
+        if len({len(mean) for mean in self.means}) != 1 or not self.means[0]:
+            raise ValueError(f"means must be one or more centres of K ≥ 1 coordinates each, not {self.means!r}")
+        if not 0 < self.variance < math.inf:
+            raise ValueError(f"variance must be a number above 0, not {self.variance!r}")
+
+    @property
+    def latent_dim(self) -> int:
+        return len(self.means[0])
+
     def log_prob(self, z: Tensor) -> Tensor:
-        logvar = z.new_full((), math.log(self.variance))
+        _check_codes(z, self.latent_dim)
+        logvar = z.new_full((self.latent_dim,), math.log(self.variance))
         log_p = gaussian_log_likelihood(z[..., None, :], _rows(self.means, z.dtype, z.device), logvar)
         return log_p.logsumexp(-1) - math.log(len(self.means))
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
-        noise = _randn(n, len(self.means[0]), generator=generator)
+        noise = _randn(n, self.latent_dim, generator=generator)
         centres = torch.randint(len(self.means), (n,), generator=generator, device=noise.device)
         return _rows(self.means, noise.dtype, noise.device)[centres] + math.sqrt(self.variance) * noise
 
@@ -70,7 +85,14 @@ class SpikeAndSlab:
     spike_weight: float = 0.8
     spike_std: float = 0.05
 
+    def __post_init__(self) -> None:
+        _check_dim(self.latent_dim)
+        if not 0 < self.spike_weight < 1 or not 0 < self.spike_std < math.inf:
+            seen = f"{self.spike_weight!r} and {self.spike_std!r}"
+            raise ValueError(f"spike_weight must be in (0, 1) and spike_std above 0, not {seen}")
+
     def log_prob(self, z: Tensor) -> Tensor:
+        _check_codes(z, self.latent_dim)
         each = z[..., None]  # densities sum over the last axis, and here every coordinate is a mixture of its own
         zero = torch.zeros_like(each)
         spike = gaussian_log_likelihood(each, zero, zero + 2 * math.log(self.spike_std))
@@ -93,10 +115,15 @@ def make_prior(prior: str | Prior, latent_dim: int) -> Prior:
         missing = [method for method in ("log_prob", "sample") if not callable(getattr(prior, method, None))]
         if missing:
             raise ValueError(f"prior must be one of {PRIORS} or have log_prob and sample; {prior!r} lacks {missing[0]}")
+        _check_dim(latent_dim)
+        its_dim = getattr(prior, "latent_dim", latent_dim)
+        if its_dim != latent_dim:
+            raise ValueError(f"prior must be one of {latent_dim} dimensions, as the codes are; {prior!r} has {its_dim}")
         return prior
     if prior == "standard-normal":
         return StandardNormal(latent_dim)
     if prior == "clustered":
+        _check_dim(latent_dim)
         axes = torch.eye(latent_dim)
         return EqualGaussians(tuple(map(tuple, torch.cat([axes, -axes]).tolist())), variance=0.03)
     if prior == "sparse":
@@ -109,6 +136,9 @@ def kl_estimate(prior: Prior, z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
 
     mu, logvar (B, K). Returns (B,), in nats; an estimate, which can fall below zero where the KL is near it.
     """
+    _check_code(mu, logvar)
+    if z.ndim != 3 or z.shape[1:] != mu.shape:
+        raise ValueError(f"z must hold draws (S, B, K) of q with mu {tuple(mu.shape)}, not {tuple(z.shape)}")
     return (gaussian_log_likelihood(z, mu, logvar) - prior.log_prob(z)).mean(0)
 
 
@@ -120,6 +150,7 @@ def inclusive_kl(prior: Prior, mu: Tensor, logvar: Tensor, *, generator: torch.G
 
     mu, logvar (B, K). Returns a scalar, in nats.
     """
+    _check_code(mu, logvar)
     z = prior.sample(len(mu), generator=generator).to(mu)
     log_q = gaussian_log_likelihood(z[:, None], mu, logvar).logsumexp(1) - math.log(len(mu))
     return (prior.log_prob(z) - log_q).mean()
@@ -130,6 +161,7 @@ def mmd(prior: Prior, mu: Tensor, logvar: Tensor, *, generator: torch.Generator 
 
     mu, logvar (B, K). Returns a scalar, the unbiased estimate of `squared_mmd`.
     """
+    _check_code(mu, logvar)
     z = reparameterise(mu, logvar, generator=generator)
     return squared_mmd(z, prior.sample(len(mu), generator=generator).to(mu))
 
@@ -140,9 +172,9 @@ def squared_mmd(a: Tensor, b: Tensor) -> Tensor:
     The kernel is the inverse multiquadric c / (c + (a - b)²) with c = 2·(0.1, 0.2, 0.5, 1, 2, 5). A value near 0, on
     either side of it, says that no coordinate's distribution tells the samples apart.
     """
-    n, latent_dim = a.shape
-    if b.shape != a.shape or n < 2:
+    if a.ndim != 2 or b.shape != a.shape or len(a) < 2:
         raise ValueError(f"the two samples need one shape (N, K), N ≥ 2, not {tuple(a.shape)} and {tuple(b.shape)}")
+    n, latent_dim = a.shape
     alike = n * latent_dim * len(_WIDTHS)  # each point with itself, which an unbiased mean leaves out
     within = (_kernel_sum(a, a) + _kernel_sum(b, b) - 2 * alike) / (n * (n - 1))
     return within - 2 * _kernel_sum(a, b) / n**2
@@ -159,6 +191,21 @@ def _kernel_sum(a: Tensor, b: Tensor) -> Tensor:
 @cache  # a CUDA graph of training steps cannot copy them to the GPU each time
 def _rows(rows: tuple[tuple[float, ...], ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.tensor(rows, dtype=dtype, device=device)
+
+
+def _check_dim(latent_dim: int) -> None:
+    if isinstance(latent_dim, bool) or not isinstance(latent_dim, int) or latent_dim < 1:
+        raise ValueError(f"latent_dim must be an integer of at least 1, not {latent_dim!r}")
+
+
+def _check_codes(z: Tensor, latent_dim: int) -> None:
+    if z.shape[-1:] != (latent_dim,):
+        raise ValueError(f"z must have shape (..., {latent_dim}) for this prior, not {tuple(z.shape)}")
+
+
+def _check_code(mu: Tensor, logvar: Tensor) -> None:
+    if mu.ndim != 2 or mu.shape != logvar.shape:
+        raise ValueError(f"mu and logvar must have one shape (B, K), not {tuple(mu.shape)} and {tuple(logvar.shape)}")
 
 
 def _randn(*shape: int, generator: torch.Generator | None) -> Tensor:

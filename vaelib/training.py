@@ -16,13 +16,15 @@ from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
-from vaelib.bounds import ElboTerms, elbo
+from vaelib.bounds import ElboTerms, check_pixels, elbo, elbo_terms
 from vaelib.captured import Captured
-from vaelib.config import TrainConfig
+from vaelib.config import BETA1, TrainConfig
 from vaelib.data import ImageDataset
+from vaelib.densities import bernoulli_log_likelihood, gaussian_log_likelihood
 from vaelib.machine import describe
 from vaelib.models import VAE, Autoencoder, LatentModel
 from vaelib.objectives import reconstruction_step, regularised_step
+from vaelib.priors import PRIORS
 
 # Adam's moments of weights that nothing moves any more shrink into denormal numbers, which slow processors down: by the
 # sixth epoch an epoch takes twice as long. Threads take the setting over when they start, so it is made here, early.
@@ -30,6 +32,12 @@ torch.set_flush_denormal(True)
 
 # A CUDA graph holds every kernel of its epoch, about 130 a step. Longer epochs are launched kernel by kernel.
 CAPTURED_STEPS = 1_000
+
+# A decoder under eq. 16 starts near N(0, 1) at every pixel. Pixels further out than this, in the root mean square, are
+# bytes that nobody divided by 255.
+GAUSSIAN_SCALE = 10.0
+# A run that costs this many times what a decoder with all outputs at zero costs has diverged.
+DIVERGED = 10.0
 
 
 class Epoch(NamedTuple):
@@ -52,6 +60,9 @@ class TrainedRun:
 
     `heldout` holds mean ElboTerms over held-out images, as floats; of an autoencoder the log-likelihood, as in `Epoch`.
     `machine` says what it was trained on: processor, instruction set, precision and threads.
+    `warning` is empty, or says that under eq. 15 the held-out ELBO (where something is weighted or added to the
+    objective, and of an autoencoder, the log-likelihood) is worse than the mean training image's, by more than a tenth
+    of it and a nat.
     """
 
     model: LatentModel
@@ -60,6 +71,7 @@ class TrainedRun:
     heldout: ElboTerms
     data_digest: str
     machine: str
+    warning: str = ""
 
 
 class TrainingError(RuntimeError):
@@ -81,12 +93,19 @@ def fit(
     same weights, bit for bit. Matrix products may be rounded as in `bfloat16_products`, so another processor's weights
     differ as another seed's would. The progress bar (epoch, ELBO in nats, time left) is drawn on a terminal only.
     Raises ValueError or DataError before any training on bad input, and TrainingError when the ELBO (of an autoencoder,
-    the log-likelihood) stops being finite.
+    the log-likelihood) stops being finite, or is, after training, on training images and held-out ones, ten times worse
+    than that of a decoder whose outputs are all zero.
     """
     data = config.load("train") if data is None else data
     heldout = config.load("test") if heldout is None else heldout
     for images in (data.images, heldout.images):
         _check_images(images, config)
+    last = len(data.images) % config.batch_size or min(config.batch_size, len(data.images))
+    if config.divergence == "mmd" and last == 1:
+        raise ValueError(
+            f"divergence 'mmd' compares the images of a batch, and of {len(data.images)} images in batches of "
+            f"{config.batch_size} the last is alone: choose another batch_size or limit"
+        )
     if heldout.images.shape[1] != data.images.shape[1]:
         raise ValueError(
             f"the held-out images have {heldout.images.shape[1]} pixels and the training images {data.images.shape[1]}"
@@ -107,29 +126,30 @@ def fit(
     history = []
     label = f"{config.dataset} K={config.latent_dim} seed {config.seed}"
     # disable=None: a bar on a terminal, none in a notebook or a log.
-    bar = tqdm(range(config.epochs), label, unit="epoch", disable=None if progress else True)
-    for epoch in bar:
-        start = time.perf_counter()
-        order = torch.randperm(len(images), generator=generator, device=where)
-        first = epoch * steps
-        with bfloat16_products():
-            totals = run_epoch(order, rates_there[first : first + steps])
-        means = [total / len(images) for total in totals.tolist()]  # the epoch's one synchronisation
-        if not math.isfinite(means[-1]):
-            raise TrainingError(
-                f"the {objective} became {means[-1]} in epoch {epoch + 1} of {config.epochs}: "
-                f"try a learning_rate below {config.learning_rate:g}"
-            )
-        history.append(Epoch(epoch + 1, *_terms(means), rates[first], time.perf_counter() - start))
-        bar.set_postfix_str(f"{objective} {means[-1]:.2f} nats")
-    measure = heldout_elbo if config.model == "vae" else _heldout_log_likelihood
-    measured = measure(model, heldout.images.to(where))
+    with tqdm(range(config.epochs), label, unit="epoch", disable=None if progress else True) as bar:
+        for epoch in bar:
+            start = time.perf_counter()
+            order = torch.randperm(len(images), generator=generator, device=where)
+            first = epoch * steps
+            with bfloat16_products():
+                totals = run_epoch(order, rates_there[first : first + steps])
+            means = [total / len(images) for total in totals.tolist()]  # the epoch's one synchronisation
+            if not math.isfinite(means[-1]):
+                raise TrainingError(
+                    f"the {objective} became {means[-1]} in epoch {epoch + 1} of {config.epochs}: "
+                    f"try a learning_rate below {config.learning_rate:g}"
+                )
+            history.append(Epoch(epoch + 1, *_terms(means), rates[first], time.perf_counter() - start))
+            bar.set_postfix_str(f"{objective} {means[-1]:.2f} nats")
+    unseen = heldout.images.to(where)
+    measured = _measure(model, unseen)
     final = measured.log_likelihood if measured.elbo is None else measured.elbo
     if not math.isfinite(final):  # the last step is the one that no line of the history has seen
         raise TrainingError(
             f"the held-out {objective} is {final} after training: try a learning_rate below {config.learning_rate:g}"
         )
-    return TrainedRun(model.cpu(), config, tuple(history), measured, data.digest, describe(where))
+    warning = _shortfall(config, model, images, unseen, measured)
+    return TrainedRun(model.cpu(), config, tuple(history), measured, data.digest, describe(where), warning)
 
 
 def one_epoch(
@@ -157,7 +177,7 @@ def adam(config: TrainConfig, model: LatentModel) -> torch.optim.Adam:
     """The optimiser of `config`, one kernel for all weights; on a GPU a CUDA graph can hold it."""
     on_gpu = next(model.parameters()).is_cuda
     return torch.optim.Adam(
-        model.parameters(), config.learning_rate, (0.9, config.beta2), fused=True, capturable=on_gpu
+        model.parameters(), config.learning_rate, (BETA1, config.beta2), fused=True, capturable=on_gpu
     )
 
 
@@ -197,7 +217,7 @@ def train_step(
 
     x (B, D). Returns the batch's summed log-likelihood, KL and ELBO (3,), in nats, without waiting for them.
     """
-    terms = elbo(model, x, generator=generator)
+    terms = elbo_terms(model, x, generator=generator)
     loss = -terms.elbo.mean()
     optimiser.zero_grad()
     loss.backward()
@@ -216,7 +236,12 @@ def initial_model(config: TrainConfig, data_dim: int) -> LatentModel:
 
 @torch.no_grad()
 def heldout_elbo(model: VAE, images: Tensor, *, n_samples: int = 10, seed: int = 0) -> ElboTerms:
-    """Mean ELBO and its parts over `images` (N, D), with `n_samples` draws of z each: floats, in nats per image."""
+    """Mean ELBO and its parts over `images` (N, D), with `n_samples` draws of z each: floats, in nats per image.
+
+    Raises what `elbo` raises, and ValueError where there are no images.
+    """
+    if len(images) == 0:
+        raise ValueError("the mean over no images has no value: give one or more")
     generator = torch.Generator(images.device).manual_seed(seed)
     totals = torch.zeros(3, dtype=torch.float64, device=images.device)
     for x in images.split(1000):
@@ -224,6 +249,10 @@ def heldout_elbo(model: VAE, images: Tensor, *, n_samples: int = 10, seed: int =
             [term.double().sum() for term in elbo(model, x, n_samples=n_samples, generator=generator)]
         )
     return ElboTerms(*(totals / len(images)).tolist())
+
+
+def _measure(model: LatentModel, images: Tensor) -> ElboTerms:
+    return heldout_elbo(model, images) if isinstance(model, VAE) else _heldout_log_likelihood(model, images)
 
 
 @torch.no_grad()
@@ -254,8 +283,41 @@ def resolve_device(device: str) -> torch.device:
 
 
 def _check_images(images: Tensor, config: TrainConfig) -> None:
-    if config.likelihood == "bernoulli" and not (images.min() >= 0 and images.max() <= 1):
+    if images.ndim != 2 or 0 in images.shape or images.dtype != torch.float32:
         raise ValueError(
-            f"the Bernoulli likelihood (eq. 15) needs pixels in [0, 1], but {config.dataset!r} has values from "
-            f"{images.min():.3g} to {images.max():.3g}: rescale the images or use likelihood='gaussian' (eq. 16)"
+            f"images must be float32 (N, D), with none of the two 0, not {images.dtype} {tuple(images.shape)}"
         )
+    check_pixels(images, config.likelihood, repr(config.dataset))
+    if config.likelihood == "gaussian":
+        scale = (images.norm() / math.sqrt(images.numel())).item()
+        if scale > GAUSSIAN_SCALE:
+            raise ValueError(
+                f"the Gaussian likelihood (eq. 16) starts from N(0, 1) at every pixel, but {config.dataset!r} has "
+                f"values from {images.min():.3g} to {images.max():.3g}, {scale:.3g} in the root mean square: divide "
+                f"the images by their scale, bytes by 255"
+            )
+
+
+def _shortfall(config: TrainConfig, model: LatentModel, images: Tensor, heldout: Tensor, measured: ElboTerms) -> str:
+    """What `TrainedRun.warning` says of a model trained on `images` (N, D); TrainingError where it has diverged."""
+    plain = config.model == "vae" and config.follows_elbo and config.prior == PRIORS[0]
+    name, what = ("elbo", "ELBO") if plain else ("log_likelihood", "log-likelihood")
+    reached = getattr(measured, name)
+    zero = torch.zeros_like(heldout[0])
+    if config.likelihood == "gaussian":
+        blank = gaussian_log_likelihood(heldout, zero, zero).mean().item()
+    else:  # linear in x: one mean picture stands for all
+        mean_image = images.mean(0).clamp(1e-6, 1 - 1e-6).logit()
+        blank, simple = bernoulli_log_likelihood(heldout.mean(0), torch.stack([zero, mean_image])).tolist()
+    # Held out alone, a model that knows its few images by heart can be as far off.
+    if reached < DIVERGED * blank and getattr(_measure(model, images[:1000]), name) < DIVERGED * blank:
+        raise TrainingError(
+            f"training diverged: the held-out {what} is {reached:.4g} nats per image, that of a decoder whose outputs "
+            f"are all zero {blank:.4g}: try a learning_rate below {config.learning_rate:g}"
+        )
+    if config.likelihood == "gaussian" or reached > simple - 0.1 * abs(simple) - 1:
+        return ""
+    return (
+        f"the held-out {what}, {reached:.1f} nats per image, is worse than that of the mean training image alone, "
+        f"{simple:.1f}: too few images, too few epochs, or too high a learning_rate"
+    )

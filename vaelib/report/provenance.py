@@ -71,7 +71,7 @@ class Notice:
 
 
 def provenance(run: TrainedRun) -> Line:
-    """Data and digest, what is not the plain VAE, K, epochs, seed, the held-out ELBO and the machine, in one line."""
+    """Data and digest, what is not the plain VAE, K, epochs, seed, the held-out ELBO, the machine and what to mind."""
     config, heldout = run.config, run.heldout
     kind = {"autoencoder": " · autoencoder", "vae": ""}[config.model]
     if config.prior != "standard-normal":
@@ -85,6 +85,7 @@ def provenance(run: TrainedRun) -> Line:
         f"{title(config.dataset)}{part} (data {run.data_digest[:8]}){kind} · K = {config.latent_dim} · "
         f"{config.epochs} epochs · batch {config.batch_size} · seed {config.seed} · "
         f"held-out {result[0]} {result[1]:.1f} nats per image · trained on {run.machine}"
+        + (f" · Warning: {run.warning}" if run.warning else "")
     )
 
 
