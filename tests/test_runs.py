@@ -251,7 +251,7 @@ def test_a_whole_run_is_read_where_nothing_can_be_written(tiny_npz, trainings):
 
 
 def test_a_warning_stays_with_its_run(tiny_npz, monkeypatch):
-    hasty = dataclasses.replace(tiny_npz, learning_rate=0.3)
+    hasty = dataclasses.replace(tiny_npz, learning_rate=1.5)
     run = get_or_train(hasty)
     assert "worse than that of the mean training image" in run.warning
     assert get_or_train(hasty).warning == run.warning
@@ -375,7 +375,7 @@ def rival(name, gate):
 
     runs.fit = slow
     if name == "unlocked":
-        runs.FileLock = MagicMock
+        runs.FileLock = MagicMock()
     os.close(gate[1])
     os.read(gate[0], 1)  # returns for both at once, when the parent closes its end
     run = runs.get_or_train(config)
