@@ -289,6 +289,14 @@ def test_a_run_is_alone_where_its_config_or_data_were_not_recorded(parts, tiny_n
     assert results.over_seeds("nets", other, {"elbo": 5.0}) == {"elbo": [5.0]}
 
 
+def test_what_is_recorded_of_a_config_is_of_the_images_that_it_loads_today(parts, tiny_npz, npz_writer):
+    assert len(results.recorded("nets", tiny_npz)) == 0
+    results.record(["nets"])
+    assert results.recorded("nets", dataclasses.replace(tiny_npz, seed=7))["seed"].tolist() == [1, 2]
+    npz_writer(tiny_npz.dataset, seed=1)
+    assert len(results.recorded("nets", tiny_npz)) == 0
+
+
 def test_a_mapping_among_those_of_other_seeds(parts):
     results.record(["dice"])
     assert results.over_seeds("dice", {"faces": 6, "seed": 2}, {"thrown": -1}) == {"thrown": [60.3333, -1.0, 61.0]}
