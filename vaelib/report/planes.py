@@ -12,7 +12,7 @@ from torch import Tensor
 from vaelib.data import ImageDataset
 from vaelib.measures import Confusions
 from vaelib.report.findings import Finding, compare, finding
-from vaelib.report.provenance import class_name, numbers
+from vaelib.report.provenance import class_name
 from vaelib.report.verdicts import Verdict, above, below
 from vaelib.training import TrainedRun
 
@@ -146,20 +146,18 @@ def apart(right: Mapping[str, float], chance: float | None) -> tuple[Finding, ..
     )
 
 
-def confusion(found: Confusions | None, data: ImageDataset, latent_dim: int) -> Finding:
+def confusion(found: Confusions | None, data: ImageDataset) -> Finding:
     """The class that the codes tell best, and the commonest mistake; None without labels."""
     best, a, b = (class_name(data, label) for label in (found.surest, *found.pair)) if found else [None] * 3
     return finding(
         "confusion",
         (best, a, b) if found and found.share else None,
         "No class is found more surely than {best}, and no mistake is commoner than to take {a} for {b}, which happens "
-        "to {share:.1%} of its images: where their clouds lie on each other, {numbers} cannot keep these classes "
-        "apart.",
+        "to {share:.1%} of its images: where their clouds meet, the code does not keep these classes apart.",
         best=best,
         a=a,
         b=b,
         share=found.share if found else None,
-        numbers=numbers(latent_dim),
     )
 
 
