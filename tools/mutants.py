@@ -84,7 +84,7 @@ MUTANTS = (
     Mutant(
         19, "no gradient to σ", "densities", "torch.exp(0.5 * logvar) * eps", "torch.exp(0.5 * logvar.detach()) * eps"
     ),
-    Mutant(19, "uniform noise", "densities", "torch.randn(mu.shape", "torch.rand(mu.shape"),
+    Mutant(19, "uniform noise", "densities", "torch.randn(shape", "torch.rand(shape"),
     Mutant(20, "another f", "models", "nn.ReLU()", "nn.Tanh()"),
     Mutant(20, "no f", "models", "nn.ReLU()", "nn.Identity()"),
     Mutant(20, "f at the heads", "models", "nn.Sequential(*layers[:-1])", "nn.Sequential(*layers)"),
