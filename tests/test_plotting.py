@@ -203,3 +203,13 @@ def test_dots_show_every_value_and_its_mean():
     assert [bar.get_segments()[0][0, 1] for bar in ax.collections] == [2, 4]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["5", "20"]
     assert ax.lines[-1].get_ydata().tolist() == [5, 20]  # where a value would equal its x
+
+
+@pytest.mark.parametrize("ylim", [None, (None, None)])
+def test_no_dot_lies_outside_the_shared_scale(ylim):
+    labels = {} if ylim is None else {"ylim": ylim}
+    figure = plotting.dots({"a": {1: [2.0]}, "b": {1: [2.1, 1.0]}, "c": {1: [5.0]}}, **labels)
+    low, high = figure.axes[0].get_ylim()
+    assert low < 1.0
+    assert high > 5.0
+    assert (low == 0) is (ylim is None)

@@ -78,10 +78,11 @@ def dots(
 ) -> Figure:
     """One panel for each name: at each x a dot for each of its values, a little apart, and a bar at their mean.
 
-    The x stand side by side at equal distances, whatever their size; the panels share a scale. Dashed lines: `diagonal`,
-    where a value equals its x, and a constant `level`. NaN values are left out. `labels` go to `Axes.set`; the y label
-    to the first panel only.
+    The x stand side by side at equal distances, whatever their size; the panels share a scale, from zero up unless the
+    `labels` have a `ylim`. These go to `Axes.set`, the y label to the first panel only. Dashed lines: `diagonal`, where
+    a value equals its x, and a constant `level`. NaN values are left out.
     """
+    ylim = labels.pop("ylim", None)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(panels), figsize=(2.9 * len(panels), 3), squeeze=False, sharey=True)
         for ax, (name, groups) in zip(axes[0], panels.items(), strict=True):
@@ -99,8 +100,8 @@ def dots(
             ax.set_xticks(range(len(groups)), [str(x) for x in groups])
             own = {"title": name, "xlim": (-0.6, max(len(groups), 1) - 0.4)}
             ax.set(**own | labels | ({} if ax is axes[0, 0] else {"ylabel": ""}))
-        if "ylim" not in labels:
-            axes[0, 0].set_ylim(bottom=0)
+        # Last, for the panels share it.
+        axes[0, 0].set_ylim((0, 1.04 * axes[0, 0].get_ylim()[1]) if ylim is None else ylim)
     return done(figure)
 
 
