@@ -212,4 +212,4 @@ def test_no_dot_lies_outside_the_shared_scale(ylim):
     low, high = figure.axes[0].get_ylim()
     assert low < 1.0
     assert high > 5.0
-    assert (low == 0) is (ylim is None)
+    assert bool(low == 0) is (ylim is None)
