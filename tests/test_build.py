@@ -215,6 +215,15 @@ def test_killed_kernel_is_named_with_its_cell(book):
     assert "kernel died" in str(stop)
 
 
+def test_kernel_that_does_not_start_stops_its_chapter(book, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text("import os\nos._exit(1)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    path = book / "book" / "theory.ipynb"
+    stop = execute_all(kept_in(book), [path])[path].stop
+    assert "theory stopped in cell 3 of 3" in str(stop)
+    assert "kernel died" in str(stop)
+
+
 def test_imports_are_told_apart_from_the_rest(book):
     first, later = new_code_cell("import time; time.sleep(1)"), new_code_cell("time.sleep(2)")
     start = time.perf_counter()

@@ -1,6 +1,7 @@
 """Execute chapters, two at a time."""
 
 import asyncio
+import atexit
 import os
 import sys
 import time
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode, read
 
 from tools.chapters import QUIET_KERNEL, Stop, find_stop
@@ -97,9 +98,10 @@ async def execute(path: Path) -> Execution:
         await client.async_execute(env=THREADS | os.environ)
     except CellExecutionError:
         pass  # find_stop finds the cell
-    except DeadKernelError as error:
+    except RuntimeError as error:  # of nbclient, where a kernel dies or does not even start
         if asyncio.current_task().cancelling():  # nbclient takes the one for the other
             raise asyncio.CancelledError from None
+        atexit.unregister(client._cleanup_kernel)  # it is left where the kernel did not start, and would fail
         current, reason = running[-1] if running else None, f"The kernel died. {error}"
     stop = find_stop(path.stem, notebook, current=current, reason=reason)
     return Execution(notebook, stop, ended[0] if ended else time.perf_counter() - start)
