@@ -212,6 +212,6 @@ def _read(thing: object) -> tuple[str, str, dict[str, str], list[object]]:
             # The store decides where a run is found, not what it holds.
             if (named.__module__ or "").partition(".")[0] == package and named.__module__ != "vaelib.runs":
                 others.append(named)
-        elif isinstance(named, CONSTANTS) and owner.__name__.partition(".")[0] == package:
+        elif isinstance(named, CONSTANTS) and not word.startswith("__") and owner.__name__.partition(".")[0] == package:
             constants[f"{owner.__name__}.{word}"] = repr(named)
     return f"{module.__name__}.{thing.__qualname__}", text, constants, others
