@@ -11,7 +11,7 @@ import torch
 import vaelib
 from vaelib import config as config_module
 from vaelib import data as data_module
-from vaelib.training import Epoch, TrainedRun, _heldout_log_likelihood, heldout_elbo, initial_model
+from vaelib.training import Epoch, TrainedRun, _measure, initial_model
 
 
 def untrained() -> None:
@@ -21,8 +21,7 @@ def untrained() -> None:
         data = config.load("train") if data is None else data
         heldout = config.load("test") if heldout is None else heldout
         model = initial_model(config, data.images.shape[1])
-        measure = heldout_elbo if config.model == "vae" else _heldout_log_likelihood
-        measured = measure(model, heldout.images)
+        measured = _measure(model, heldout.images)
         history = tuple(Epoch(epoch, *measured, config.learning_rate, 1.0) for epoch in range(1, config.epochs + 1))
         return TrainedRun(model, config, history, measured, data.digest, "nowhere")
 

@@ -5,6 +5,7 @@ Standard library only at import, so that a typing mistake in `make rerun` is ans
 
 import ast
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,3 +120,13 @@ def find_stop(chapter: str, notebook: dict, *, current: int | None = None, reaso
         if index == current or (current is None and cell["execution_count"] is None):
             return stop(index, reason or "The cell did not run to its end: the kernel died.")
     return None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file beside its place and rename it: it appears whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

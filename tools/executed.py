@@ -6,7 +6,6 @@ environment (`tools.inputs.environment_digest`). What depends on nothing that ch
 
 import hashlib
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from tools.chapters import find_stop
+from tools.chapters import find_stop, write_whole
 
 KEPT = 3  # files kept of each chapter, so that going back to the last version of the package costs nothing
 
@@ -51,15 +50,10 @@ class Executed:
             return None
 
     def write(self, chapter: str, notebook: NotebookNode) -> None:
-        """Keep an executed chapter: written beside its place and renamed, so it appears whole or not at all."""
+        """Keep an executed chapter; it appears whole or not at all."""
         path = self.path(chapter, notebook)
         self.folder.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            beside.write_text(nbformat.writes(notebook), encoding="utf-8")
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_whole(path, nbformat.writes(notebook))
 
     def prune(self) -> None:
         """Remove all but the newest files of each chapter, and what a killed build left."""

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from tools.chapters import BookError
+from tools.chapters import KEY, BookError
 
 # Words that no sentence holds unless a number or a name was missing when it was made.
 UNFINISHED = re.compile(r"\b(nan|inf|None)\b|\{[^{}]*:\.?\d*[%fdg]\}")
@@ -30,7 +30,7 @@ def outcomes(notebook: dict) -> Outcomes:
     unfinished = []
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
-            said = output.get("metadata", {}).get("vaelib", {})
+            said = output.get("metadata", {}).get(KEY, {})
             for known, here in ((findings, said.get("findings", {})), (verdicts, said.get("verdicts", {}))):
                 if twice := set(known) & set(here):
                     raise BookError(f"a page says twice: {', '.join(sorted(twice))}")

@@ -23,7 +23,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tools.chapters import QUIET_KERNEL, ROOT, BookError, Stop, chapters, find_stop, parameters, read_notebook
+from tools.chapters import (
+    QUIET_KERNEL,
+    ROOT,
+    BookError,
+    Stop,
+    chapters,
+    find_stop,
+    parameters,
+    read_notebook,
+    write_whole,
+)
 from tools.executed import Executed
 from tools.inputs import PORTABILITY, code_files, data_facts, environment_digest, tree_digest
 from tools.outcomes import outcomes
@@ -110,14 +120,14 @@ def parse(words: Iterable[str]) -> tuple[list[Execution], bool]:
                 raise BookError(f"{name}: there is no {value!r}; there are {', '.join(choices[name])}")
         return values or list(default)
 
+    own = {chapter: parameters(known[chapter])["latent_dim"] for chapter in chosen("CHAPTERS", known)}
     axes = [chosen("PATHS", PATHS), chosen("THREADS", THREADS), chosen("SEEDS", SEEDS), chosen("SIZES", SIZES)]
     grid = [
-        Execution(chapter, path, threads, seed, None if size == parameters(known[chapter])["latent_dim"] else size)
+        Execution(chapter, path, threads, seed, None if size == own[chapter] else size)
         for path, threads, seed, size in itertools.product(*axes)
-        for chapter in chosen("CHAPTERS", known)
+        for chapter in own
     ]
-    reference = [book_run(chapter) for chapter in chosen("CHAPTERS", known)]
-    return list(dict.fromkeys(reference + grid)), asked.get("DRY_RUN", "0") not in ("", "0")
+    return list(dict.fromkeys([*map(book_run, own), *grid])), asked.get("DRY_RUN", "0") not in ("", "0")
 
 
 def _run_all(missing: list[Execution], folder: Path) -> None:
@@ -164,7 +174,7 @@ def _run(each: Execution, folder: Path) -> tuple[str, str]:
 
 
 def _keep(each: Execution, notebook: dict, seconds: float, folder: Path) -> Stop | None:
-    """Write down what an executed chapter found, beside its place first; returns where it stopped, if it did."""
+    """Write down what an executed chapter found; returns where it stopped, if it did."""
     stop, found = find_stop(each.chapter, notebook), outcomes(notebook)
     record = {
         "seconds": round(seconds, 1),
@@ -173,9 +183,7 @@ def _keep(each: Execution, notebook: dict, seconds: float, folder: Path) -> Stop
         "verdicts": found.verdicts,
         "unfinished": found.unfinished,
     }
-    beside = folder / f".{each.name}.json"
-    beside.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    beside.replace(folder / f"{each.name}.json")
+    write_whole(folder / f"{each.name}.json", json.dumps(record, indent=1))
     return stop
 
 
@@ -220,9 +228,7 @@ def _report(wanted: list[Execution], folder: Path, digest: str) -> int:
     writer.writerows(table)
     TABLE.parent.mkdir(exist_ok=True)
     for path, content in ((TABLE, text.getvalue()), (PAGE, page(text.getvalue()))):
-        beside = path.with_name(f".{path.name}.unfinished")
-        beside.write_text(content, encoding="utf-8")
-        beside.replace(path)
+        write_whole(path, content)
     print(f"{len(table)} executions; the table: {TABLE}")
     for each in wanted:
         record = records[each.name]

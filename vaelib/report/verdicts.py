@@ -91,7 +91,7 @@ def equal(
     held = error <= within and target - within <= low and high <= target + within
     outside = high < target - allowed or target + allowed < low
     outcome = HELD if held else DID_NOT_HOLD if outside else TOO_CLOSE
-    return Verdict(claim, f"{of}: {mean:{form}}, {low:{form}} to {high:{form}} ({_seeds(n)})", rule, outcome)
+    return Verdict(claim, _in_words(of, values, form), rule, outcome)
 
 
 def every_seed(claim: str, successes: Sequence[bool], *, of: str, rule: str) -> Verdict:
@@ -148,12 +148,17 @@ def _by_interval(
         return Verdict(claim, NOT_MEASURED, rule, None)
     if n < 2:
         return Verdict(claim, f"{of}: {mean:{form}} ({_seeds(n)})", rule, None)
-    measured = f"{of}: {mean:{form}}, {low:{form}} to {high:{form}} ({_seeds(n)})"
+    measured = _in_words(of, values, form)
     if n < 3:
         return Verdict(claim, measured, rule, None)
     if low <= threshold <= high:
         return Verdict(claim, measured, rule, TOO_CLOSE)
     return Verdict(claim, measured, rule, HELD if (low > threshold) == upwards else DID_NOT_HOLD)
+
+
+def _in_words(of: str, values: Sequence[float], form: str) -> str:
+    mean, low, high = interval(values)
+    return f"{of}: {mean:{form}}, {low:{form}} to {high:{form}} ({_seeds(len(values))})"
 
 
 def _seeds(n: int) -> str:
