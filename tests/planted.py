@@ -1,43 +1,83 @@
-"""Falsehoods to plant in a chapter: an untrained network in place of the trained one, labels that mean nothing.
+"""Falsehoods to plant in a chapter: other networks in place of the trained ones, labels that mean nothing.
 
 A cell that a test puts after a chapter's imports calls one of these. Whatever the chapter says afterwards, it says of
 what was planted.
 """
 
 import dataclasses
+import math
+import random
+import sys
+from collections.abc import Callable
 
 import torch
 
 import vaelib
-from vaelib import config as config_module
-from vaelib import data as data_module
-from vaelib.training import Epoch, TrainedRun, _measure, initial_model
+from vaelib.data import load_dataset
+from vaelib.training import Epoch, TrainedRun, _measure, fit, initial_model
 
 
 def untrained() -> None:
     """Every network stays as it was initialized; it is measured as a trained one would be."""
+    _put("fit", "get_or_train", by=_initial)
 
-    def initial(config, data=None, *, heldout=None, **_):
-        data = config.load("train") if data is None else data
-        heldout = config.load("test") if heldout is None else heldout
-        model = initial_model(config, data.images.shape[1])
-        measured = _measure(model, heldout.images)
-        history = tuple(Epoch(epoch, *measured, config.learning_rate, 1.0) for epoch in range(1, config.epochs + 1))
-        return TrainedRun(model, config, history, measured, data.digest, "nowhere")
 
-    vaelib.runs.get_or_train = initial
-    vaelib.runs.fit = initial
-    vaelib.fit = initial
+def arbitrary(draw: int) -> None:
+    """Every network has the weights that it was initialized with, times a factor of its own; each `draw` has others."""
+
+    def scaled(config, *args, **kwargs):
+        run = _initial(config, *args, **kwargs)
+        factor = random.Random(f"{draw} {dataclasses.replace(config, seed=0)}").choice((0.2, 3.0, 6.0))
+        with torch.no_grad():
+            for parameter in run.model.parameters():
+                parameter.mul_(factor)
+        return run
+
+    _put("fit", "get_or_train", by=scaled)
+
+
+def turned(degrees: float) -> None:
+    """Every network is trained; then its first two latent axes are turned: it codes and draws what it did."""
+    angle = math.radians(degrees)
+    turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+
+    def trained(config, *args, **kwargs):
+        kwargs.setdefault("progress", False)
+        run = fit(config, *args, **kwargs)
+        if config.latent_dim < 2:
+            return run
+        with torch.no_grad():
+            heads = run.model.encoder[-1]
+            heads.weight[:2], heads.bias[:2] = turn @ heads.weight[:2], turn @ heads.bias[:2]
+            run.model.latent_weight[:, :2] = run.model.latent_weight[:, :2] @ turn.T
+        return run
+
+    _put("fit", "get_or_train", by=trained)
 
 
 def shuffled_labels() -> None:
     """Each image gets the label of another one."""
-    load = data_module.load_dataset
 
     def shuffled(*args, **kwargs):
-        images = load(*args, **kwargs)
+        images = load_dataset(*args, **kwargs)
         order = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(0))
         return dataclasses.replace(images, labels=images.labels[order])
 
-    config_module.load_dataset = shuffled
-    vaelib.load_dataset = shuffled
+    _put("load_dataset", by=shuffled)
+
+
+def _initial(config, data=None, *, heldout=None, **_) -> TrainedRun:
+    data = config.load("train") if data is None else data
+    heldout = config.load("test") if heldout is None else heldout
+    model = initial_model(config, data.images.shape[1])
+    measured = _measure(model, heldout.images)
+    history = tuple(Epoch(epoch, *measured, config.learning_rate, 1.0) for epoch in range(1, config.epochs + 1))
+    return TrainedRun(model, config, history, measured, data.digest, "nowhere")
+
+
+def _put(*names: str, by: Callable) -> None:
+    """Put one function in the place of another, under its name in every module of the package."""
+    for module in [vaelib, *(each for name, each in sys.modules.items() if name.startswith("vaelib."))]:
+        for name in names:
+            if callable(getattr(module, name, None)):
+                setattr(module, name, by)

@@ -88,7 +88,7 @@ def test_words_of_recorded_counts(recorded):
     assert runs["elbo"].tolist() == [-9.0]
     assert counts.recorded(replace(evidence.DRAWN_BOOTS, latent_dim=2)).empty
     table = counts.table({"one run": runs, "two": pd.concat([runs, runs])})
-    assert table.loc["KL above 0.1 nats"].tolist() == ["not recorded", "2.00 (2.00 to 2.00)"]  # one run has no spread
+    assert table.loc["KL above 0.1 nats"].tolist() == ["2.00 (one run)", "2.00 (2.00 to 2.00)"]  # one run has no spread
     assert counts.spread([1.0, 2.0, 3.0]).startswith("2.00 (-0.48 to ")
     assert counts.listed(["kl", "sum", "twonn"]) == "KL above 0.1 nats, elbow of the column sums and TwoNN"
     assert (counts.listed(["kl"]), counts.listed([])) == ("KL above 0.1 nats", "none of them")

@@ -23,6 +23,14 @@ def said(*findings):
     return text
 
 
+def said_with_formulas(*findings):
+    """As `said`, of findings that hold formulas and references."""
+    text = repr(reading(*findings))
+    assert "{{" not in text
+    assert "nan" not in text
+    return text
+
+
 @pytest.fixture
 def run(tiny_npz):
     return fit(tiny_npz, progress=False, device="cpu")
@@ -37,7 +45,7 @@ def test_learning(run):
     text = said(*planes.learning(with_curve(run, -200.0, -150.0, -109.0, -100.0, heldout=-107.0)))
     assert "covered by epoch 3 of 4." in text
     assert "lies 7.0 nats below the end" in text
-    assert f"with {sum(p.numel() for p in run.model.parameters()):,} weights" in text
+    assert f"with {sum(p.numel() for p in run.model.parameters()):,} parameters" in text
     text = said(*planes.learning(with_curve(run, -200.0, -201.0, heldout=-190.0)))
     assert "falls from -200.0 to -201.0" in text
     assert "11.0 nats above the end" in text
@@ -71,15 +79,60 @@ def labelled(make_dataset):
 
 
 def test_misread(labelled):
-    shown = torch.tensor([0, 1, 3])
-    two = planes.misread(labelled, shown, torch.tensor([1, 0, 2]))
+    before = torch.tensor([0, 1, 2])
+    two = planes.misread(labelled, before, torch.tensor([1, 0, 2]))
     assert said(two).endswith("2 come back as another class (Coat as Shirt, Shirt as Coat).")
-    one = planes.misread(labelled, shown, torch.tensor([0, 2, 2]))
+    one = planes.misread(labelled, before, torch.tensor([0, 2, 2]))
     assert said(one).endswith("1 comes back as another class (Shirt as Bag).")
-    none = planes.misread(labelled, shown, torch.tensor([0, 1, 2]))
+    none = planes.misread(labelled, before, before)
     assert said(none).endswith("all keep their class.")
     assert len({two.outcome, one.outcome, none.outcome}) == 3
-    assert said(planes.misread(labelled, shown, None)) == ""
+    assert said(planes.misread(labelled, None, None)) == ""
+
+
+@pytest.mark.parametrize(
+    ("images", "rebuilt", "outcome", "words"),
+    [
+        (0.95, 0.93, "level", "of the first 1,000 held-out images the vote names the class of 93%, the same"),
+        (0.95, 0.38, "larger", "the class of 95%, and of 38% of their reconstructions"),
+        (0.38, 0.95, "smaller", "the class of 95%, and only of 38%"),
+        (None, None, None, ""),
+    ],
+)
+def test_kept(images, rebuilt, outcome, words):
+    assert planes.kept(images, rebuilt, 1000).outcome == outcome
+    assert words in said(planes.kept(images, rebuilt, 1000))
+
+
+def test_steps_and_whose_settings_they_were(run):
+    batches = math.ceil(101 / run.config.batch_size)
+    text = planes.steps(run, 101)
+    assert f"Training took {run.config.epochs * batches:,} steps on 101 images." in text
+    assert "not chosen on these data" in text
+    official = dataclasses.replace(run, config=dataclasses.replace(run.config, dataset="MNIST"))
+    assert "chosen" not in planes.steps(official, 101)
+
+
+def test_grey():
+    some, none = planes.grey(torch.tensor([[0.0, 0.5, 1.0, 0.25]])), planes.grey(torch.tensor([[0.0, 1.0]]))
+    assert (some.outcome, none.outcome) == (True, False)
+    assert "50% are grey" in said_with_formulas(some)
+    assert "All pixels are 0 or 1" in said(none)
+
+
+def test_dimensions_in_use():
+    every, some, none = (planes.in_use(torch.tensor(kl)) for kl in ([0.2, 3.0], [0.01, 1.0, 0.09, 0.0], [0.0, 0.09]))
+    assert [found.outcome for found in (every, some, none)] == [2, 1, 0]
+    assert said(every) == "Every latent dimension carries more than 0.1 nats of the KL term."
+    assert "Of 4 latent dimensions 1 carries more" in said_with_formulas(some)
+    assert "In $z_{1}$, $z_{3}$ and $z_{4}$ $q" in said_with_formulas(some)
+    assert "No latent dimension" in said_with_formulas(none)
+
+
+def test_how_one_figure_lies_beside_another():
+    assert planes.orientation(1) == ()
+    assert "slice" not in planes.orientation(2)[0]
+    assert "slice" in planes.orientation(3)[0]
 
 
 def test_worth():
@@ -112,7 +165,7 @@ def test_apart(right, chance, outcomes, words):
 def test_confusion(labelled):
     found = planes.confusion(Confusions(2, (1, 0), 0.25), labelled)
     assert found.outcome == "('Bag', 'Shirt', 'Coat')"
-    for words in ("more surely than Bag", "to take Shirt for Coat", "25.0% of its images"):
+    for words in ("found most surely is Bag", "to take Shirt for Coat", "25.0% of the images of Shirt"):
         assert words in said(found)
     for nothing in (Confusions(2, (0, 0), 0.0), None):
         assert said(planes.confusion(nothing, labelled)) == ""
@@ -120,7 +173,7 @@ def test_confusion(labelled):
 
 @pytest.mark.parametrize(
     ("share", "outcome", "words"),
-    [(0.8, "smaller", "80%"), (1.0, "level", "merely fades"), (1.2, "larger", "120%"), (NAN, "undefined", "")],
+    [(0.8, "smaller", "80%"), (1.0, "level", "no better than a fade"), (1.2, "larger", "120%"), (NAN, "undefined", "")],
 )
 def test_way(share, outcome, words):
     assert planes.way(share).outcome == outcome

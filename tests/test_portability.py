@@ -1,13 +1,11 @@
 """What `make portability` counts, on records made by hand, and what it is asked."""
 
-import csv
-import io
-
 import pytest
 
 from tools.chapters import BookError
+from tools.notebooks import MARK
 from tools.outcomes import outcomes
-from tools.portability import FIELDS, Execution, page, parse, rows
+from tools.portability import FIELDS, PATHS, SUMMED, Execution, page, parse, rows, standard
 
 
 def said(findings=None, verdicts=None, text="a sentence"):
@@ -23,14 +21,14 @@ def said(findings=None, verdicts=None, text="a sentence"):
     }
 
 
-def record(findings, verdicts, stopped="", unfinished=()):
-    return {
-        "seconds": 1.0,
-        "stopped": stopped,
-        "findings": findings,
-        "verdicts": verdicts,
-        "unfinished": list(unfinished),
-    }
+def executed(findings, verdicts, text="a sentence", printed="1.00"):
+    """A chapter that says this, with one compared cell."""
+    cells = [said(findings, verdicts, text), {"source": f"# {MARK}", "outputs": [{"text": printed}]}]
+    ran = {"cell_type": "code", "execution_count": 1, "metadata": {}}
+    cells = [ran | {"source": "1"} | cell for cell in cells]
+    for cell in cells:
+        cell["outputs"] = [{"output_type": "display_data"} | output for output in cell["outputs"]]
+    return {"cells": cells, "metadata": {"papermill": {"duration": 1.23}}}
 
 
 def test_outcomes_are_those_of_all_cells():
@@ -56,48 +54,57 @@ def test_two_findings_of_one_name_are_refused():
         outcomes({"cells": [said({"gap": 1}), said({"gap": 2})]})
 
 
-def test_a_row_counts_what_is_unlike_the_books_page():
-    book = Execution("mnist", "own", 1, 1, None)
-    there = Execution("mnist", "AVX2", 1, 2, 10)
-    records = {
-        book.name: record({"a": True, "b": 3, "c": "larger"}, {"p": "held", "q": "held", "r": "too close to call"}),
-        there.name: record(
-            {"a": True, "b": 4, "d": None}, {"p": "did not hold", "q": "too close to call", "r": None}, "stopped"
-        ),
+def test_a_row_counts_what_is_unlike_the_books_page(capsys):
+    book = executed({"a": True, "b": 3, "c": "larger"}, {"p": "held", "q": "held", "r": "too close to call"})
+    there = executed({"a": True, "b": 4, "d": None}, {"p": "did not hold", "q": "too close to call", "r": None})
+    there["cells"][1]["outputs"][0]["text"] = "1.01"
+    stopped = executed({"a": True}, {}, text="it lies nan nats below")
+    stopped["cells"][1]["execution_count"] = None
+    runs = {
+        Execution("mnist", "own", 1, 1, None): book,
+        Execution("mnist", "AVX2", 1, 2, None): there,
+        Execution("mnist", "AVX2", 1, 2, 10): there,
+        Execution("mnist", "AVX2", 1, 3, None): stopped,
     }
-    same, other = rows([book, there], records, "code")
+    same, other, larger, broken = rows({"mnist": book}, runs)
     assert tuple(same) == FIELDS
-    assert (same["unlike the book's"], same["reversed"], same["stopped"]) == (0, 0, 0)
-    # b has another outcome and c is not said; of the verdicts only p turned round.
-    assert (other["unlike the book's"], other["reversed"], other["stopped"]) == (2, 1, 1)
-    assert (other["findings"], other["do not apply"], other["verdicts"]) == (3, 1, 2)
-    assert other["latent_dim"] == 10
+    assert [same[name] for name in SUMMED] == [0, 3, 0, 0, 0, 3, 0, 0]
+    # b has another outcome and c is not said; of the verdicts only p turned round; 1.01 is not 1.00.
+    assert [other[name] for name in SUMMED] == [0, 3, 2, 1, 0, 2, 1, 1]
+    # At another latent size claims and compared numbers are other ones.
+    assert [larger[name] for name in SUMMED] == [0, 3, 2, 1, 0, 2, 0, 0]
+    assert (same["latent_dim"], larger["latent_dim"], same["seconds"]) == ("book's", 10, 1.2)
+    assert (broken["stops"], broken["unfinished"]) == (1, 1)
+    faults = capsys.readouterr().err
+    assert "mnist-AVX2-t1-seed2: p" in faults
+    assert "mnist-AVX2-t1-seed2: 1.00" in faults
+    assert "mnist-AVX2-t1-seed3: mnist stopped in cell 2 of 2" in faults
+    assert "mnist-AVX2-t1-seed3: it lies nan nats below" in faults
 
 
 def test_the_page_adds_the_rows_up():
-    book, there = Execution("mnist", "own", 1, 1, None), Execution("mnist", "AVX2", 1, 1, None)
-    records = {
-        book.name: record({"a": 1, "b": 2}, {"p": "held"}),
-        there.name: record({"a": 2, "b": 2}, {"p": "held"}),
+    book, other = executed({"a": 1, "b": 2}, {"p": "held"}), executed({"a": 2, "b": 2}, {"p": "held"})
+    runs = {Execution("mnist", "own", 1, 1, None): book, Execution("mnist", "AVX2", 1, 1, None): other}
+    made = page(rows({"mnist": book}, runs), "2026-01-01", "a processor")
+    assert "2 executions in all, on 2026-01-01 on a processor." in made
+    assert "| mnist | 2 | 0 | 4 | 1 | 0 | 0 | 2 | 0 | 0 |" in made
+    assert "| AVX2 | 1 | 0 | 2 | 1 | 0 | 0 | 1 | 0 | 0 |" in made
+
+
+def test_the_standard_grid_has_every_path_and_seed_of_every_chapter_once():
+    grid = standard()
+    assert len(set(grid)) == len(grid)
+    assert {(each.path, each.seed) for each in grid if each.chapter == "mnist" and each.latent_dim is None} == {
+        (path, seed) for path in PATHS for seed in (1, 2, 3)
     }
-    text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS)
-    writer.writeheader()
-    writer.writerows(rows([book, there], records, "code"))
-    made = page(text.getvalue())
-    assert "2 executions in all" in made
-    assert "| mnist | 2 | 0 | 4 | 1 | 0 | 0 | 2 | 0 |" in made
-    assert "| AVX2 | 1 | 0 | 2 | 1 | 0 | 0 | 1 | 0 |" in made
+    assert {each.latent_dim for each in grid if each.chapter == "mnist"} == {None, 1, 3, 10}
 
 
-def test_the_books_own_executions_are_always_among_them():
-    wanted, dry = parse(["CHAPTERS=mnist", "PATHS=AVX2", "SEEDS=2", "SIZES=2,10", "THREADS=1", "DRY_RUN=1"])
-    assert dry
+def test_words_ask_for_every_combination():
     # The chapter's own latent size is the book's, whoever names it.
-    assert wanted == [
-        Execution("mnist", "own", 1, 1, None),
-        Execution("mnist", "AVX2", 1, 2, None),
-        Execution("mnist", "AVX2", 1, 2, 10),
+    assert parse({"CHAPTERS": "mnist", "PATHS": "AVX2", "SEEDS": "2", "SIZES": "2,10", "THREADS": "2"}) == [
+        Execution("mnist", "AVX2", 2, 2, None),
+        Execution("mnist", "AVX2", 2, 2, 10),
     ]
 
 
@@ -112,4 +119,4 @@ def test_the_books_own_executions_are_always_among_them():
 )
 def test_a_slip_is_named(word, message):
     with pytest.raises(BookError, match=message):
-        parse([word])
+        parse(dict([word.split("=")]))

@@ -115,8 +115,10 @@ def test_names_as_a_page_writes_them(make_dataset):
     ]  # fmt: skip
     assert [report.numbers(k) for k in (1, 2, 10, 20)] == ["one number", "two numbers", "ten numbers", "20 numbers"]
     assert [report.axes(dims) for dims in ((0,), (2, 6))] == ["$z_{1}$", "$z_{3}$ and $z_{7}$"]
+    assert report.axes((0, 1, 2)) == "$z_{1}$, $z_{2}$ and $z_{3}$"
     data = make_dataset(torch.zeros(2, 4))
-    assert report.class_name(data, 1) == "1"
+    assert report.class_name(data, 1) == "label 1"
+    assert report.class_name(dataclasses.replace(data, name="MNIST"), 1) == "1"
     assert report.class_name(dataclasses.replace(data, class_names=("Coat", "Bag")), 1) == "Bag"
 
 
@@ -304,7 +306,7 @@ def test_verdicts_are_given_on_a_full_run_on_the_papers_data_only(dataset, smoke
 
 def test_a_summary_names_the_claims_by_their_outcomes():
     assert report.summary(verdicts(*three_rows(), dataset="MNIST", smoke=False)) == (
-        "Held: it clusters. Did not hold: it is 2-D. No verdict: too few seeds: it wins."
+        "Held: it clusters. Did not hold: it is 2-D. No verdict, too few seeds: it wins."
     )
     assert "No verdict is given" in report.summary(verdicts(*three_rows(), dataset="MNIST", smoke=True))
 

@@ -3,12 +3,15 @@
     python -m tools.portability [CHAPTERS=mnist,elbo] [PATHS=own,AVX2] [SEEDS=1,2] [SIZES=2,10] [THREADS=1] [DRY_RUN=1]
 
 One machine can imitate lesser ones: `ONEDNN_MAX_CPU_ISA` and `ATEN_CPU_CAPABILITY` switch instructions off. Each path
-has a store of trained runs of its own. What ran is kept below `_build/portability` and not run again. The table goes to
-`results/portability.csv`, one row for each execution, and its sums to a page of the book.
+has a store of trained runs of its own. Executed chapters are kept below `_build/portability`, and what was executed is
+not executed again. Without words all paths run at three seeds, and this machine's own at other latent sizes; then the
+table goes to `results/portability.csv`, one row for each execution, and its sums to a page of the book. With words,
+every combination of what they name runs, and the sums go to the terminal.
 """
 
 import contextlib
 import csv
+import datetime
 import io
 import itertools
 import json
@@ -27,7 +30,6 @@ from tools.chapters import (
     QUIET_KERNEL,
     ROOT,
     BookError,
-    Stop,
     chapters,
     find_stop,
     parameters,
@@ -35,8 +37,10 @@ from tools.chapters import (
     write_whole,
 )
 from tools.executed import Executed
-from tools.inputs import PORTABILITY, code_files, data_facts, environment_digest, tree_digest
+from tools.inputs import PORTABILITY, data_facts, environment_digest
+from tools.notebooks import marked
 from tools.outcomes import outcomes
+from tools.processes import interruptible
 
 PATHS: dict[str, dict[str, str]] = {
     "own": {},
@@ -44,14 +48,9 @@ PATHS: dict[str, dict[str, str]] = {
     "AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
 }
 TABLE, PAGE = ROOT / "results" / PORTABILITY, ROOT / "book" / "portability.md"
-SEEDS, SIZES, THREADS = (1, 2, 3, 4, 5), (1, 2, 3, 10), (1, 2)
-FIELDS = (
-    "chapter", "path", "threads", "seed", "latent_dim", "seconds", "stopped", "findings", "unlike the book's",
-    "do not apply", "unfinished", "verdicts", "reversed", "code",
-)  # fmt: skip
-
-
-SUMMED = ("stopped", "findings", "unlike the book's", "do not apply", "unfinished", "verdicts", "reversed")
+SEEDS, SIZES = (1, 2, 3), (1, 2, 3, 10)
+SUMMED = ("stops", "findings", "unlike the book's", "do not apply", "unfinished", "verdicts", "reversed", "numbers off")
+FIELDS = ("chapter", "path", "threads", "seed", "latent_dim", "seconds", *SUMMED)
 
 
 @dataclass(frozen=True)
@@ -70,27 +69,26 @@ class Execution:
         return f"{self.chapter}-{self.path}-t{self.threads}-seed{self.seed}{size}"
 
 
-def book_run(chapter: str) -> Execution:
-    """The execution that the book publishes."""
-    return Execution(chapter, "own", 1, 1, None)
-
-
 def main(words: list[str]) -> int:
-    """Run what is missing of the grid and write the table; returns 1 where something is wrong."""
+    """Run what is missing of the grid and sum it up; returns 1 where something is wrong."""
+    interruptible()
     try:
-        wanted, dry = parse(words)
-        facts = data_facts()
-        digest = tree_digest(ROOT, [*code_files(ROOT), *chapters(ROOT)], facts)[:16]
-        folder = ROOT / "_build" / "portability" / digest
-        missing = [each for each in wanted if not (folder / f"{each.name}.json").is_file()]
+        asked = dict(word.partition("=")[::2] for word in words)
+        wanted = parse(asked) if set(asked) - {"DRY_RUN"} else standard()
+        kept = Kept(ROOT / "_build" / "portability")
+        missing = [each for each in wanted if not kept.path(each).is_file()]
         print(f"{len(wanted)} executions, {len(wanted) - len(missing)} of them done", flush=True)
-        if dry:
+        if asked.get("DRY_RUN", "0") not in ("", "0"):
             print("\n".join(each.name for each in missing))
             return 0
-        folder.mkdir(parents=True, exist_ok=True)
-        built = Executed(ROOT / "_build" / "executed", environment_digest(ROOT, facts))
-        _run_all([each for each in missing if not _taken_over(each, built, folder)], folder)
-        return _report(wanted, folder, digest)
+        published = {chapter: kept.book(chapter) for chapter in dict.fromkeys(each.chapter for each in wanted)}
+        _run_all(missing, kept)
+        table = list(rows(published, {each: read_notebook(kept.path(each)) for each in wanted}))
+        if asked:
+            print(sums(table))
+        else:
+            _write(table)
+        return int(any(row["stops"] or row["unfinished"] or row["reversed"] or row["numbers off"] for row in table))
     except BookError as error:
         print(f"portability: {error}", file=sys.stderr)
         return 2
@@ -99,11 +97,17 @@ def main(words: list[str]) -> int:
         return 130
 
 
-def parse(words: Iterable[str]) -> tuple[list[Execution], bool]:
-    """The executions that `NAME=value,value` words ask for; the whole grid without any. The book's own come first."""
-    asked = dict(word.partition("=")[::2] for word in words)
-    known = {path.stem: path for path in chapters(ROOT)}
-    choices = {"CHAPTERS": known, "PATHS": PATHS, "SEEDS": None, "SIZES": None, "THREADS": None, "DRY_RUN": None}
+def standard() -> list[Execution]:
+    """The grid of the book's table."""
+    own = _own_sizes()
+    grid = [Execution(name, path, 1, seed, None) for path in PATHS for seed in SEEDS for name in own]
+    return grid + [Execution(name, "own", 1, 1, size) for size in SIZES for name in own if size != own[name]]
+
+
+def parse(asked: Mapping[str, str]) -> list[Execution]:
+    """Every combination of what is asked for, each a string of values with commas between."""
+    own = _own_sizes()
+    choices = {"CHAPTERS": own, "PATHS": PATHS, "SEEDS": None, "SIZES": None, "THREADS": None, "DRY_RUN": None}
     for name in asked:
         if name not in choices:
             raise BookError(f"there is no {name}; there are {', '.join(choices)}")
@@ -120,40 +124,59 @@ def parse(words: Iterable[str]) -> tuple[list[Execution], bool]:
                 raise BookError(f"{name}: there is no {value!r}; there are {', '.join(choices[name])}")
         return values or list(default)
 
-    own = {chapter: parameters(known[chapter])["latent_dim"] for chapter in chosen("CHAPTERS", known)}
-    axes = [chosen("PATHS", PATHS), chosen("THREADS", THREADS), chosen("SEEDS", SEEDS), chosen("SIZES", SIZES)]
-    grid = [
+    grid = itertools.product(
+        chosen("PATHS", PATHS), chosen("THREADS", (1,)), chosen("SEEDS", SEEDS), chosen("SIZES", (None,))
+    )
+    return [
         Execution(chapter, path, threads, seed, None if size == own[chapter] else size)
-        for path, threads, seed, size in itertools.product(*axes)
-        for chapter in own
+        for path, threads, seed, size in grid
+        for chapter in chosen("CHAPTERS", own)
     ]
-    return list(dict.fromkeys([*map(book_run, own), *grid])), asked.get("DRY_RUN", "0") not in ("", "0")
 
 
-def _run_all(missing: list[Execution], folder: Path) -> None:
-    """Two single-threaded executions at a time, or one of two threads: more would wait for each other."""
+def _own_sizes() -> dict[str, int]:
+    return {path.stem: parameters(path)["latent_dim"] for path in chapters(ROOT)}
+
+
+class Kept:
+    """Executed chapters below `folder`, and those of the built book: each belongs to a chapter's code as it is now."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.built = Executed(ROOT / "_build" / "executed", environment_digest(ROOT, data_facts()))
+
+    def book(self, chapter: str) -> dict:
+        """The chapter as `make book` executed it. Raises BookError where it did not."""
+        path = self._source(chapter)
+        if not path.is_file():
+            raise BookError(f"{chapter} was not executed as it is now; run make book first")
+        return read_notebook(path)
+
+    def path(self, each: Execution) -> Path:
+        """Where an execution is or will be."""
+        return self.folder / self._source(each.chapter).stem / f"{each.name}.ipynb"
+
+    def _source(self, chapter: str) -> Path:
+        import nbformat
+
+        return self.built.path(chapter, nbformat.read(ROOT / "book" / f"{chapter}.ipynb", 4))
+
+
+def _run_all(missing: list[Execution], kept: Kept) -> None:
+    """Two single-threaded executions at a time, or one of more threads: others would wait for each other."""
     began, done = time.perf_counter(), 0
     for threads in sorted({each.threads for each in missing}):
         with ThreadPoolExecutor(2 if threads == 1 else 1) as pool:
-            for name, line in pool.map(partial(_run, folder=folder), [e for e in missing if e.threads == threads]):
+            for name, line in pool.map(partial(_run, kept=kept), [e for e in missing if e.threads == threads]):
                 done += 1
                 left = (time.perf_counter() - began) / done * (len(missing) - done)
                 print(f"  {done}/{len(missing)} {name}: {line}; about {left / 60:.0f} min left", flush=True)
 
 
-def _taken_over(each: Execution, built: Executed, folder: Path) -> bool:
-    """Whether this is the book's own execution and `make book` has done it."""
-    if each != book_run(each.chapter):
-        return False
-    notebook = built.read(ROOT / "book" / f"{each.chapter}.ipynb")
-    if notebook is not None:
-        _keep(each, notebook, 0.0, folder)
-    return notebook is not None
-
-
-def _run(each: Execution, folder: Path) -> tuple[str, str]:
-    start = time.perf_counter()
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+def _run(each: Execution, kept: Kept) -> tuple[str, str]:
+    start, place = time.perf_counter(), kept.path(each)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.folder) as scratch:
         out = Path(scratch) / "out.ipynb"
         values = {"seed": each.seed} | ({} if each.latent_dim is None else {"latent_dim": each.latent_dim})
         request = json.dumps([str(ROOT / "book" / f"{each.chapter}.ipynb"), str(out), values])
@@ -161,7 +184,7 @@ def _run(each: Execution, folder: Path) -> tuple[str, str]:
             **os.environ,
             **PATHS[each.path],
             "OMP_NUM_THREADS": str(each.threads),
-            "VAELIB_RUNS": str(folder / f"runs-{each.path}-t{each.threads}"),
+            "VAELIB_RUNS": str(kept.folder / f"runs-{each.path}-t{each.threads}"),
         }
         ran = subprocess.run(
             [sys.executable, "-m", "tools.portability", "--one", request],
@@ -169,22 +192,9 @@ def _run(each: Execution, folder: Path) -> tuple[str, str]:
         )  # fmt: skip
         if not out.is_file():
             raise BookError(f"{each.name} could not be executed: {ran.stderr[-2000:]}")
-        stop = _keep(each, read_notebook(out), time.perf_counter() - start, folder)
+        out.replace(place)
+    stop = find_stop(each.chapter, read_notebook(place))
     return each.name, f"{'STOPPED' if stop else 'ran'}, {time.perf_counter() - start:.0f} s"
-
-
-def _keep(each: Execution, notebook: dict, seconds: float, folder: Path) -> Stop | None:
-    """Write down what an executed chapter found; returns where it stopped, if it did."""
-    stop, found = find_stop(each.chapter, notebook), outcomes(notebook)
-    record = {
-        "seconds": round(seconds, 1),
-        "stopped": str(stop) if stop else "",
-        "findings": found.findings,
-        "verdicts": found.verdicts,
-        "unfinished": found.unfinished,
-    }
-    write_whole(folder / f"{each.name}.json", json.dumps(record, indent=1))
-    return stop
 
 
 def _one(request: str) -> int:
@@ -192,49 +202,59 @@ def _one(request: str) -> int:
     import papermill
 
     source, out, values = json.loads(request)
-    known = parameters(Path(source))
     with contextlib.suppress(papermill.PapermillExecutionError):  # the notebook written so far says where
-        papermill.execute_notebook(
-            source, out, {name: value for name, value in values.items() if name in known},
-            cwd=ROOT, progress_bar=False, extra_arguments=QUIET_KERNEL,
-        )  # fmt: skip
+        papermill.execute_notebook(source, out, values, cwd=ROOT, progress_bar=False, extra_arguments=QUIET_KERNEL)
     return 0
 
 
-def rows(wanted: Iterable[Execution], records: Mapping[str, dict], digest: str) -> Iterator[dict]:
-    """One row of the table for each execution, held against the same chapter's book run."""
-    for each in wanted:
-        record = records[each.name]
-        book = records[book_run(each.chapter).name]
-        findings, verdicts = record["findings"], record["verdicts"]
-        pairs = [(verdicts.get(claim), held) for claim, held in book["verdicts"].items()]
-        yield {
-            "chapter": each.chapter, "path": each.path, "threads": each.threads, "seed": each.seed,
-            "latent_dim": each.latent_dim if each.latent_dim is not None else "book's", "seconds": record["seconds"],
-            "stopped": int(bool(record["stopped"])), "findings": len(findings),
-            "unlike the book's": sum(findings.get(name) != outcome for name, outcome in book["findings"].items()),
-            "do not apply": sum(outcome is None for outcome in findings.values()),
-            "unfinished": len(record["unfinished"]), "verdicts": sum(v is not None for v in verdicts.values()),
-            "reversed": sum({a, b} == {"held", "did not hold"} for a, b in pairs), "code": digest,
-        }  # fmt: skip
+def rows(published: Mapping[str, dict], executed: Mapping[Execution, dict]) -> Iterator[dict]:
+    """One row of the table for each executed notebook, held against the page that the book publishes.
 
-
-def _report(wanted: list[Execution], folder: Path, digest: str) -> int:
-    records = {each.name: json.loads((folder / f"{each.name}.json").read_text(encoding="utf-8")) for each in wanted}
-    table = list(rows(wanted, records, digest))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    TABLE.parent.mkdir(exist_ok=True)
-    for path, content in ((TABLE, text.getvalue()), (PAGE, page(text.getvalue()))):
-        write_whole(path, content)
-    print(f"{len(table)} executions; the table: {TABLE}")
-    for each in wanted:
-        record = records[each.name]
-        for fault in filter(None, [record["stopped"], *record["unfinished"]]):
+    Faults are named on stderr: where a chapter stopped, a sentence that lacks a number, a verdict that turned round and
+    numbers other than those that `make verify` compares. At another latent size a claim is another claim, and what is
+    compared another number: there the last two are not counted.
+    """
+    for each, notebook in executed.items():
+        here, book = outcomes(notebook), outcomes(published[each.chapter])
+        stop = find_stop(each.chapter, notebook)
+        alike = each.latent_dim is None
+        turned = [
+            claim
+            for claim, verdict in book.verdicts.items()
+            if alike and {here.verdicts.get(claim), verdict} == {"held", "did not hold"}
+        ]
+        off = [text for text, other in _compared(published[each.chapter], notebook) if alike and text != other]
+        for fault in [*filter(None, [stop]), *here.unfinished, *turned, *off]:
             print(f"\n{each.name}: {fault}", file=sys.stderr)
-    return int(any(row["stopped"] or row["unfinished"] or row["reversed"] for row in table))
+        yield {
+            "chapter": each.chapter,
+            "path": each.path,
+            "threads": each.threads,
+            "seed": each.seed,
+            "latent_dim": "book's" if alike else each.latent_dim,
+            "seconds": round(notebook["metadata"]["papermill"]["duration"] or 0, 1),
+            "stops": int(bool(stop)),
+            "findings": len(here.findings),
+            "unlike the book's": sum(here.findings.get(name) != found for name, found in book.findings.items()),
+            "do not apply": sum(found is None for found in here.findings.values()),
+            "unfinished": len(here.unfinished),
+            "verdicts": sum(verdict is not None for verdict in here.verdicts.values()),
+            "reversed": len(turned),
+            "numbers off": len(off),
+        }
+
+
+def _compared(book: dict, here: dict) -> list[tuple[str, str]]:
+    """What the compared cells print in two executions of a chapter."""
+    pairs = []
+    for notebook in (book, here):
+        cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and marked(cell)]
+        pairs.append(["".join(_text(output) for output in cell["outputs"]) for cell in cells])
+    return list(itertools.zip_longest(*pairs, fillvalue=""))
+
+
+def _text(output: dict) -> str:
+    return "".join(output.get("text", output.get("data", {}).get("text/plain", "")))
 
 
 HEAD = """\
@@ -242,37 +262,50 @@ HEAD = """\
 # On other machines
 
 Matrix products are rounded differently on different processors, and training magnifies the difference: the same seed
-ends in other weights elsewhere. So chapters were executed under the processors that one machine can imitate, from
-several seeds and at several latent sizes, {n} executions in all (`make portability` does it again; this page is made
-from `results/portability.csv`).
+ends in other weights elsewhere. So the chapters were executed under the processors that one machine can imitate, from
+several seeds and at several latent sizes, {n} executions in all, on {date} on {machine}. `make portability` does it
+again; this page is made from `results/portability.csv`.
 
-*Unlike the book's* counts the findings whose outcome was another than on the book's own page: had they been written
-down as plain text, these sentences would have been false there. A *stop* is a chapter that did not run to its end, an
-*unfinished* sentence one with a number missing, and a verdict is *reversed* if it held here and did not hold there.
+Where a chapter ran to its end there is no *stop*. *Unlike the book's* counts the findings whose outcome was another
+than on the book's own page: had they been written down as plain text, these sentences would have been false there. A
+finding *does not apply* where its page says so, for instance of a plane at K = 10. An *unfinished* sentence lacks a
+number. A verdict is *reversed* if it held in one place and did not hold in the other, at the book's latent size;
+*numbers off* are those that `make verify` compares, where they differ.
 
+`AVX2` and `AVX-512` are this processor with newer instructions switched off; `AVX-512` is without bfloat16. Here the
+chapters were executed with one thread, whereas `make book` trains with all.
 """
 
 
-def page(table: str) -> str:
-    """The page of the book, from the text of the table: sums by chapter, by processor path and by latent size."""
-    runs = list(csv.DictReader(io.StringIO(table)))
-    parts = [HEAD.format(n=len(runs))]
-    for title, key in (
-        ("chapter", "chapter"),
-        ("processor path", "path"),
-        ("latent size", "latent_dim"),
-        ("seed", "seed"),
-    ):
-        parts.append(
-            f"## By {title}\n\n| {title} | executions | stops | findings | unlike the book's | do not apply | "
-        )
-        parts.append("unfinished | verdicts | reversed |\n" + "|---" * 9 + "|\n")
-        for value in dict.fromkeys(run[key] for run in runs):
-            group = [run for run in runs if run[key] == value]
-            sums = [sum(int(run[name]) for run in group) for name in SUMMED]
-            parts.append(f"| {value} | {len(group)} | " + " | ".join(map(str, sums)) + " |\n")
-        parts.append("\n")
-    return "".join(parts).rstrip() + "\n"
+def page(table: Iterable[Mapping], date: str, machine: str) -> str:
+    """The page of the book: sums by chapter, processor path, latent size and seed."""
+    table = list(table)
+    return HEAD.format(n=len(table), date=date, machine=machine) + "\n" + sums(table)
+
+
+def sums(table: Iterable[Mapping]) -> str:
+    """Markdown tables of the rows' sums."""
+    table, parts = list(table), []
+    for title, key in (("Chapter", "chapter"), ("Processor path", "path"), ("K", "latent_dim"), ("Seed", "seed")):
+        groups = {value: [row for row in table if row[key] == value] for value in dict.fromkeys(r[key] for r in table)}
+        lines = [[title, "executions", *SUMMED], ["---"] * (len(SUMMED) + 2)]
+        for value, group in groups.items():
+            lines.append([value, len(group), *(sum(int(row[name]) for row in group) for name in SUMMED)])
+        parts.append("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n")
+    return "\n".join(parts)
+
+
+def _write(table: list[dict]) -> None:
+    from vaelib.machine import describe  # loads torch
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    date, machine = datetime.date.today().isoformat(), describe().partition(",")[0]
+    for path, content in ((TABLE, text.getvalue()), (PAGE, page(table, date, machine))):
+        write_whole(path, content)
+    print(f"{len(table)} executions; the table: {TABLE}")
 
 
 if __name__ == "__main__":

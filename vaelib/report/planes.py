@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from vaelib.data import ImageDataset
+from vaelib.data import STAND_INS, ImageDataset
+from vaelib.dimensions import KL_IN_USE
 from vaelib.measures import Confusions
 from vaelib.report.findings import Finding, compare, finding
-from vaelib.report.provenance import class_name
+from vaelib.report.provenance import axes, class_name
 from vaelib.report.verdicts import Verdict, above, below
 from vaelib.training import TrainedRun
 
@@ -41,16 +42,64 @@ def learning(run: TrainedRun) -> tuple[Finding, ...]:
             "gap",
             compare(last, heldout, within=0.25),
             {
-                "larger": "The dashed line lies {gap:.1f} nats below the end of the curve: held-out images are coded "
-                "worse than training images, as one should expect of a network with {weights:,} weights.",
-                "smaller": "The dashed line lies {gap:.1f} nats above the end of the curve, which is the mean over an "
-                "epoch in which the weights still moved.",
-                "level": "The dashed line lies within a quarter of a nat of the end of the curve: held-out images are "
-                "coded as well as training images.",
+                "larger": "The dashed line lies {gap:.1f} nats below the end of the curve: these held-out images are "
+                "coded worse than the training images, as is usual with {parameters:,} parameters.",
+                "smaller": "The dashed line lies {gap:.1f} nats above the end of the curve: these held-out images are "
+                "coded no worse than the training images.",
+                "level": "The dashed line lies within a quarter of a nat of the end of the curve: these held-out "
+                "images are coded as well as the training images.",
             },
             gap=abs(last - heldout),
-            weights=sum(parameter.numel() for parameter in run.model.parameters()),
+            parameters=sum(parameter.numel() for parameter in run.model.parameters()),
         ),
+    )
+
+
+def steps(run: TrainedRun, n: int) -> str:
+    """How many steps training took on `n` images, and whether its settings were meant for them."""
+    config = run.config
+    sentence = f"Training took {config.epochs * math.ceil(n / config.batch_size):,} steps on {n:,} images."
+    if config.dataset in STAND_INS:
+        return sentence
+    return f"{sentence} The settings were not chosen on these data; `EPOCHS=` gives a small set more steps."
+
+
+def grey(images: Tensor) -> Finding:
+    """Whether pixels (N, D) lie strictly between 0 and 1, and what their likelihood is then."""
+    share = ((images > 0) & (images < 1)).double().mean().item()
+    return finding(
+        "grey pixels",
+        share > 0,
+        {
+            True: "Of the pixels {share:.0%} are grey, neither 0 nor 1. With such pixels these nats are the paper's "
+            "objective and not the logarithm of a density ({{ref}}`erratum 7 <erratum-7>`).",
+            False: "All pixels are 0 or 1, so the Bernoulli likelihood is a probability of these images.",
+        },
+        share=share,
+    )
+
+
+def in_use(kl: Tensor) -> Finding:
+    """Which latent dimensions carry more than `KL_IN_USE` of the mean KL (K,), in nats."""
+    idle = [dim for dim, nats in enumerate(kl.tolist()) if nats <= KL_IN_USE]
+    n = len(kl) - len(idle)
+    some = (
+        "Of {k} latent dimensions {n} {carry} more than {limit} nats of the KL term. In {idle} "
+        "$q_\\phi(\\mathbf{{z}}|\\mathbf{{x}})$ is nearly the prior, on average over the images."
+    )
+    none = (
+        "No latent dimension carries more than {limit} nats of the KL term: "
+        "$q_\\phi(\\mathbf{{z}}|\\mathbf{{x}})$ is nearly the prior, on average over the images."
+    )
+    return finding(
+        "dimensions in use",
+        n,
+        "Every latent dimension carries more than {limit} nats of the KL term." if not idle else some if n else none,
+        k=len(kl),
+        n=n,
+        carry="carries" if n == 1 else "carry",
+        limit=KL_IN_USE,
+        idle=axes(idle) if idle else "",
     )
 
 
@@ -60,14 +109,14 @@ def sharpness(share: float) -> Finding:
         "sharpness",
         _sharp(share),
         {
-            "flat": "Next to nothing is left of an image's sharpness in its reconstruction: by the variance of the "
-            "Laplacian, {share:.1%} on average.",
-            "blurred": "The reconstructions are blurred: by the variance of its Laplacian, an average one has "
-            "{share:.0%} of the sharpness of an image.",
-            "level": "The reconstructions are about as sharp as the images: by the variance of its Laplacian, an "
-            "average one has {share:.0%} of the sharpness of an image.",
-            "sharper": "The reconstructions are sharper than the images: by the variance of its Laplacian, an average "
-            "one has {share:.0%} of the sharpness of an image.",
+            "flat": "Next to nothing is left of the images' sharpness in their reconstructions: by the mean variance "
+            "of the Laplacian, {share:.1%}.",
+            "blurred": "The reconstructions are blurred: by the mean variance of the Laplacian, they have {share:.0%} "
+            "of the images' sharpness.",
+            "level": "The reconstructions are about as sharp as the images: by the mean variance of the Laplacian, "
+            "they have {share:.0%} of the images' sharpness.",
+            "sharper": "The reconstructions are sharper than the images: by the mean variance of the Laplacian, they "
+            "have {share:.0%} of the images' sharpness.",
         },
         share=share,
     )
@@ -79,17 +128,42 @@ def _sharp(share: float) -> str | None:
     return "flat" if share < 0.05 else "blurred" if share < 0.8 else "level" if share <= 1.2 else "sharper"
 
 
-def misread(data: ImageDataset, shown: Tensor, read: Tensor | None) -> Finding:
-    """Which reconstructions of the images at `shown` (N,) are `read` (N,) as another class; None without labels."""
-    pairs = [] if read is None else zip(data.labels[shown].tolist(), read.tolist(), strict=True)
+def misread(data: ImageDataset, before: Tensor | None, after: Tensor | None) -> Finding:
+    """Which images are read as other classes `after` (N,) reconstruction than `before` (N,); None without labels."""
+    pairs = [] if before is None else zip(before.tolist(), after.tolist(), strict=True)
     wrong = [f"{class_name(data, a)} as {class_name(data, b)}" for a, b in pairs if a != b]
     come = "comes" if len(wrong) == 1 else "come"
     return finding(
         "misread",
-        None if read is None else ", ".join(wrong),
-        "Of the {n} in the figure, each read by the vote of its ten nearest training images, {what}.",
-        n=len(shown),
+        None if before is None else ", ".join(wrong),
+        "Of the {n} images in the figure, each read by the vote of its ten nearest training images before and after, "
+        "{what}.",
+        n=0 if before is None else len(before),
         what=f"{len(wrong)} {come} back as another class ({', '.join(wrong)})" if wrong else "all keep their class",
+    )
+
+
+def kept(images: float | None, rebuilt: float | None, n: int) -> Finding:
+    """The vote's share of right classes on `n` held-out images and on their reconstructions; None without labels.
+
+    Level: within five hundredths.
+    """
+    return finding(
+        "class kept",
+        None if images is None else compare(images, rebuilt, within=0.05),
+        {
+            "larger": "Of the first {n:,} held-out images the vote names the class of {images:.0%}, and of "
+            "{rebuilt:.0%} of their reconstructions: some of what tells the classes apart is lost.",
+            "level": "Of the reconstructions of the first {n:,} held-out images the vote names the class of "
+            "{rebuilt:.0%}, the same to within five hundredths as of these images themselves: what tells the classes "
+            "apart is kept.",
+            "smaller": "Of the reconstructions of the first {n:,} held-out images the vote names the class of "
+            "{rebuilt:.0%}, and only of {images:.0%} of these images themselves: what tells the classes apart is kept, "
+            "and stands out better.",
+        },
+        n=n,
+        images=images,
+        rebuilt=rebuilt,
     )
 
 
@@ -102,8 +176,8 @@ def worth(fitted: float, null: float, floor: float, cost: float) -> Finding:
         "worth of the code",
         compare(fitted, null, within=1),
         {
-            "larger": "The code brings this model {share:.0%} of the way from the mean training image to what no "
-            "decoder can beat, {gain:.0f} nats, and costs {cost:.1f} nats itself, the KL term.",
+            "larger": "The code gains this model {gain:.0f} nats over the mean training image, {share:.0%} of the way "
+            "to what no decoder can beat, and costs {cost:.1f} nats itself, the KL term.",
             "smaller": "The mean training image in place of a decoder would do better: the code is worth nothing here.",
             "level": "The decoder does no better than the mean training image, to within a nat: the code is worth "
             "nothing here.",
@@ -122,12 +196,12 @@ def apart(right: Mapping[str, float], chance: float | None) -> tuple[Finding, ..
             "apart",
             compare(vae, chance, within=0.05) if right else None,
             {
-                "larger": "Votes among the codes are right for {vae:.0%}; always naming the commonest class would be "
-                "right for {chance:.0%}.",
-                "level": "Votes among the codes are right for {vae:.0%}, as many to within five hundredths as if the "
-                "commonest class were always named ({chance:.0%}).",
-                "smaller": "Votes among the codes are right for {vae:.0%}; always naming the commonest class would do "
-                "better, {chance:.0%}.",
+                "larger": "Votes among the VAE's codes are right for {vae:.0%} of the images; always naming the "
+                "commonest class would be right for {chance:.0%}.",
+                "level": "Votes among the VAE's codes are right for {vae:.0%} of the images, as many to within five "
+                "hundredths as if the commonest class were always named ({chance:.0%}).",
+                "smaller": "Votes among the VAE's codes are right for {vae:.0%} of the images; always naming the "
+                "commonest class would do better, {chance:.0%}.",
                 None: "These images have no labels, so nothing was voted on.",
             },
             vae=vae,
@@ -139,7 +213,7 @@ def apart(right: Mapping[str, float], chance: float | None) -> tuple[Finding, ..
             {
                 "larger": "Principal components reach {pca:.0%}: the VAE keeps classes apart better.",
                 "smaller": "Principal components reach {pca:.0%}, and keep classes apart better.",
-                "level": "Principal components reach {pca:.0%}, as many to within two hundredths.",
+                "level": "Principal components reach {pca:.0%}, the same to within two hundredths.",
             },
             pca=pca,
         ),
@@ -147,13 +221,13 @@ def apart(right: Mapping[str, float], chance: float | None) -> tuple[Finding, ..
 
 
 def confusion(found: Confusions | None, data: ImageDataset) -> Finding:
-    """The class that the codes tell best, and the commonest mistake; None without labels."""
+    """The class that the codes tell best, and the likeliest mistake; None without labels."""
     best, a, b = (class_name(data, label) for label in (found.surest, *found.pair)) if found else [None] * 3
     return finding(
         "confusion",
         (best, a, b) if found and found.share else None,
-        "No class is found more surely than {best}, and no mistake is commoner than to take {a} for {b}, which happens "
-        "to {share:.1%} of its images: where their clouds meet, the code does not keep these classes apart.",
+        "The class found most surely is {best}. The likeliest mistake is to take {a} for {b}: it happens to "
+        "{share:.1%} of the images of {a}.",
         best=best,
         a=a,
         b=b,
@@ -167,15 +241,30 @@ def way(halfway: float) -> Finding:
         "way between images",
         compare(halfway, 1, within=0.05),
         {
-            "smaller": "On its way from one image to another the decoder keeps nearer to the data than a fade would: "
-            "its picture halfway has {share:.0%} of the distance from the nearest training image that the mean of the "
+            "smaller": "Halfway from one image to another the decoder is nearer to the data than a fade would be: on "
+            "average its picture has {share:.0%} of the distance from the nearest training image that the mean of the "
             "two ends has.",
-            "level": "On its way from one image to another the decoder merely fades: its picture halfway lies as far "
-            "from the nearest training image as the mean of the two ends does, to within a twentieth.",
-            "larger": "On its way from one image to another the decoder strays from the data: its picture halfway has "
-            "{share:.0%} of the distance from the nearest training image that the mean of the two ends has.",
+            "level": "Halfway from one image to another the decoder is no better than a fade: on average its picture "
+            "lies as far from the nearest training image as the mean of the two ends does, to within a twentieth.",
+            "larger": "Halfway from one image to another the decoder has strayed from the data: on average its picture "
+            "has {share:.0%} of the distance from the nearest training image that the mean of the two ends has.",
         },
         share=halfway,
+    )
+
+
+def orientation(latent_dim: int) -> tuple[str, ...]:
+    """How Figure 4 lies beside Figure 3; nothing where there is no plane."""
+    if latent_dim == 1:
+        return ()
+    slices = (
+        " Here it is a slice, the other numbers at zero, where that figure sees all codes from one side: a cloud's "
+        "place there need not show its class here."
+    )
+    return (
+        "Figure 3 has the same dimension across and the same one up, and reaches farther out."
+        + slices * (latent_dim > 2),
+        "In the paper the two figures are flipped against each other ({ref}`erratum 19 <erratum-19>`).",
     )
 
 
@@ -186,13 +275,14 @@ def between(split: float | None) -> Finding:
         "between classes",
         "most" if amount and split > 0.5 else amount,
         {
-            "most": "Most pictures have no class: for {split:.0%} of them the ten nearest training images cannot agree "
-            "by a majority.",
-            "some": "Not every picture has a class: for {split:.0%} of them the ten nearest training images cannot "
-            "agree by a majority. There the picture is like more than one class.",
-            "few": "Nearly every picture has a class: a majority of its ten nearest training images agrees, for all "
-            "but {split:.1%}.",
-            "none": "Every picture has a class: a majority of its ten nearest training images agrees.",
+            "most": "Most of the figure's pictures are near to no one class: for {split:.0%} of them the ten nearest "
+            "training images cannot agree by a majority.",
+            "some": "Not every picture of the figure is near to one class: for {split:.0%} of them the ten nearest "
+            "training images cannot agree by a majority.",
+            "few": "Nearly every picture of the figure is near to one class: a majority of its ten nearest training "
+            "images agrees, for all but {split:.1%}.",
+            "none": "Every picture of the figure is near to one class: a majority of its ten nearest training images "
+            "agrees.",
         },
         split=split,
     )
@@ -210,11 +300,11 @@ def nearness(near: Mapping[str, float]) -> Finding:
         {
             "far": "Samples lie no nearer to the data than the mean training image does: on average the nearest "
             "training image is {s:.1f} away from a sample, {m:.1f} from the mean and {h:.1f} from a held-out image.",
-            "larger": "On average a sample lies farther from the nearest training image than a held-out image does, "
-            "{s:.1f} against {h:.1f}, and nearer to it than the mean training image, {m:.1f}.",
-            "smaller": "On average a sample lies even closer to the nearest training image than a held-out image does, "
-            "{s:.1f} against {h:.1f}; the mean training image lies at {m:.1f}.",
-            "level": "On average a sample lies as close to the nearest training image as a held-out image does, "
+            "larger": "On average these samples lie farther from the nearest training image than as many held-out "
+            "images do, {s:.1f} against {h:.1f}, and nearer to it than the mean training image, {m:.1f}.",
+            "smaller": "On average these samples lie even closer to the nearest training image than as many held-out "
+            "images do, {s:.1f} against {h:.1f}; the mean training image lies at {m:.1f}.",
+            "level": "On average these samples lie as close to the nearest training image as held-out images do, "
             "{s:.1f}; the mean training image lies at {m:.1f}.",
         },
         s=s,
@@ -245,9 +335,14 @@ def rules(seeds: Mapping[str, Sequence[float]]) -> tuple[Verdict, ...]:
     """The verdicts on the four claims of §4.1, from measures of the part "planes", one value a seed."""
     return (
         above("reconstructs held-out images", seeds["gain"], 0, of="nats above the mean image", form=".1f"),
-        above("puts classes in different places", seeds["votes"], 0, of="right votes more than PCA's"),
-        below("changes one image into another", seeds["halfway"], 1, of="distance from the data halfway, as a fade's"),
+        above("puts classes in different places", seeds["votes"], 0, of="share of right votes, less PCA's"),
         below(
-            "generates pictures like the data", seeds["distance"], 1, of="distance from the data, as the mean image's"
+            "passes near the data from one image to another",
+            seeds["halfway"],
+            1,
+            of="distance from the data halfway, over a fade's",
+        ),
+        below(
+            "generates pictures like the data", seeds["distance"], 1, of="distance from the data, over the mean image's"
         ),
     )

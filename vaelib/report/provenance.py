@@ -27,12 +27,15 @@ def numbers(latent_dim: int) -> str:
 
 def axes(dims: Sequence[int]) -> str:
     """Latent dimensions, counted from 0, as a page writes them: "$z_{1}$ and $z_{2}$"."""
-    return " and ".join(f"$z_{{{dim + 1}}}$" for dim in dims)
+    names = [f"$z_{{{dim + 1}}}$" for dim in dims]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def class_name(data: ImageDataset, label: int) -> str:
-    """What a label stands for, where the data say so; else the label."""
-    return data.class_names[label] if data.class_names else str(label)
+    """What a label stands for, where the data say so; a digit is its own name, any other label is called one."""
+    if data.class_names:
+        return data.class_names[label]
+    return str(label) if data.name in ("MNIST", "digits") else f"label {label}"
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,12 @@ def provenance(run: TrainedRun) -> Line:
         kind += f" · β = {config.beta:g}"
         kind += f" · {config.divergence_weight:g} × {config.divergence}" if config.divergence else ""
     result = ("log p(x|z)", heldout.log_likelihood) if heldout.elbo is None else ("ELBO", heldout.elbo)
+    images = config.dataset in (*STAND_INS, *STAND_INS.values()) or config.dataset.endswith(".npz")
     part = f", classes {', '.join(map(str, config.classes))}" if config.classes else ""
     return Line(
         f"{title(config.dataset)}{part} (data {run.data_digest[:8]}){kind} · K = {config.latent_dim} · "
         f"{config.epochs} epochs · batch {config.batch_size} · seed {config.seed} · "
-        f"held-out {result[0]} {result[1]:.1f} nats per image · trained on {run.machine}"
+        f"held-out {result[0]} {result[1]:.1f} nats per {'image' if images else 'example'} · trained on {run.machine}"
         + (f" · Warning: {run.warning}" if run.warning else "")
     )
 

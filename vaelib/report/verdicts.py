@@ -1,6 +1,7 @@
 """Verdicts: held, did not hold, too close to call, each by a rule that is printed beside it.
 
-A rule looks at one number for each seed. It is written down with the claim, before the runs.
+A rule looks at one number for each seed. It is written down with the claim, before the runs; where it was settled
+later, the page says so.
 """
 
 import math
@@ -215,4 +216,6 @@ def summary(table: Verdicts) -> str:
         return "No verdict is given on this page: its data, or their number, are not the paper's."
     words = dict.fromkeys([HELD, DID_NOT_HOLD, TOO_CLOSE, *map(_word, table.rows)])
     claims = {word: [row.claim for row in table.rows if _word(row) == word] for word in words}
-    return " ".join(f"{word.capitalize()}: {', '.join(some)}." for word, some in claims.items() if some)
+    return " ".join(
+        f"{word.capitalize().replace(': ', ', ')}: {', '.join(some)}." for word, some in claims.items() if some
+    )
