@@ -42,15 +42,14 @@ def learning(run: TrainedRun) -> tuple[Finding, ...]:
             "gap",
             compare(last, heldout, within=0.25),
             {
-                "larger": "The dashed line lies {gap:.1f} nats below the end of the curve: these held-out images are "
-                "coded worse than the training images, as is usual with {parameters:,} parameters.",
-                "smaller": "The dashed line lies {gap:.1f} nats above the end of the curve: these held-out images are "
-                "coded no worse than the training images.",
-                "level": "The dashed line lies within a quarter of a nat of the end of the curve: these held-out "
-                "images are coded as well as the training images.",
+                "larger": "The dashed line lies {gap:.1f} nats below the end of the curve, the mean over the last "
+                "epoch's steps: these held-out images are coded worse than the training images.",
+                "smaller": "The dashed line lies {gap:.1f} nats above the end of the curve, the mean over the last "
+                "epoch's steps.",
+                "level": "The dashed line lies within a quarter of a nat of the end of the curve, the mean over the "
+                "last epoch's steps.",
             },
             gap=abs(last - heldout),
-            parameters=sum(parameter.numel() for parameter in run.model.parameters()),
         ),
     )
 
@@ -103,22 +102,24 @@ def in_use(kl: Tensor) -> Finding:
     )
 
 
-def sharpness(share: float) -> Finding:
-    """Of reconstructions, as a share of the images' (`measures.relative_sharpness`)."""
+def sharpness(share: float, n: int) -> Finding:
+    """Of reconstructions of `n` held-out images, as a share of these images' (`measures.relative_sharpness`)."""
+    rest = (
+        ": by the mean variance of the Laplacian, those of the first {n:,} held-out images have {share:{form}} of "
+        "these images' sharpness."
+    )
     return finding(
         "sharpness",
         _sharp(share),
         {
-            "flat": "Next to nothing is left of the images' sharpness in their reconstructions: by the mean variance "
-            "of the Laplacian, {share:.1%}.",
-            "blurred": "The reconstructions are blurred: by the mean variance of the Laplacian, they have {share:.0%} "
-            "of the images' sharpness.",
-            "level": "The reconstructions are about as sharp as the images: by the mean variance of the Laplacian, "
-            "they have {share:.0%} of the images' sharpness.",
-            "sharper": "The reconstructions are sharper than the images: by the mean variance of the Laplacian, they "
-            "have {share:.0%} of the images' sharpness.",
+            "flat": "The reconstructions are all but flat" + rest,
+            "blurred": "The reconstructions are blurred" + rest,
+            "level": "The reconstructions are about as sharp as the images" + rest,
+            "sharper": "The reconstructions are sharper than the images" + rest,
         },
         share=share,
+        form=".1%" if share < 0.05 else ".0%",
+        n=n,
     )
 
 
@@ -152,14 +153,13 @@ def kept(images: float | None, rebuilt: float | None, n: int) -> Finding:
         "class kept",
         None if images is None else compare(images, rebuilt, within=0.05),
         {
-            "larger": "Of the first {n:,} held-out images the vote names the class of {images:.0%}, and of "
-            "{rebuilt:.0%} of their reconstructions: some of what tells the classes apart is lost.",
+            "larger": "Of the first {n:,} held-out images the vote names the class of {images:.1%}, and of "
+            "{rebuilt:.1%} of their reconstructions: what tells the classes apart is in part lost.",
             "level": "Of the reconstructions of the first {n:,} held-out images the vote names the class of "
-            "{rebuilt:.0%}, the same to within five hundredths as of these images themselves: what tells the classes "
-            "apart is kept.",
+            "{rebuilt:.1%}, the same to within five hundredths as of these images themselves, {images:.1%}.",
             "smaller": "Of the reconstructions of the first {n:,} held-out images the vote names the class of "
-            "{rebuilt:.0%}, and only of {images:.0%} of these images themselves: what tells the classes apart is kept, "
-            "and stands out better.",
+            "{rebuilt:.1%}, and only of {images:.1%} of these images themselves: what tells the classes apart stands "
+            "out better.",
         },
         n=n,
         images=images,
@@ -275,14 +275,14 @@ def between(split: float | None) -> Finding:
         "between classes",
         "most" if amount and split > 0.5 else amount,
         {
-            "most": "Most of the figure's pictures are near to no one class: for {split:.0%} of them the ten nearest "
-            "training images cannot agree by a majority.",
-            "some": "Not every picture of the figure is near to one class: for {split:.0%} of them the ten nearest "
-            "training images cannot agree by a majority.",
-            "few": "Nearly every picture of the figure is near to one class: a majority of its ten nearest training "
-            "images agrees, for all but {split:.1%}.",
-            "none": "Every picture of the figure is near to one class: a majority of its ten nearest training images "
-            "agrees.",
+            "most": "For most of the figure's pictures, {split:.0%}, the ten nearest training images cannot agree on a "
+            "class by a majority.",
+            "some": "For {split:.0%} of the figure's pictures the ten nearest training images cannot agree on a class "
+            "by a majority.",
+            "few": "For all but {split:.1%} of the figure's pictures the ten nearest training images agree on a class "
+            "by a majority; nearest need not be near.",
+            "none": "For every picture of the figure the ten nearest training images agree on a class by a majority; "
+            "nearest need not be near.",
         },
         split=split,
     )
