@@ -80,7 +80,7 @@ def code_panels(
             if density is not None:
                 height = np.asarray(density).max()
                 ax.contour(x, x, density, [0.05 * height, 0.5 * height], colors=INK, linewidths=0.7)
-            ax.set(title=name, xlabel="first coordinate", ylabel="second coordinate" if z.shape[1] > 1 else "(spread)")
+            ax.set(title=name, xlabel="one coordinate", ylabel="another" if z.shape[1] > 1 else "(spread)")
             if shared and z.shape[1] > 1:
                 ax.set_aspect("equal")
     return done(figure)
