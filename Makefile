@@ -45,7 +45,7 @@ test: env ## all tests: no network, no real data, under 5 minutes on two cores
 planted: env ## plant falsehoods in every chapter: each finding must notice one; about 10 minutes
 	@$(PY) -m pytest -n 2 -m planted tests/test_planted.py
 
-portability: data ## every chapter as on other processors, from other seeds, at other K; hours, resumes
+portability: data ## every chapter as on other processors, from other seeds, at other K: PATHS=AVX2 SEEDS=2; hours, resumes
 	@$(PY) -m tools.portability $(MAKEOVERRIDES)
 
 verify: data ## execute the full-size chapters and compare the numbers they publish
