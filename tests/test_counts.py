@@ -66,7 +66,7 @@ def test_without_room_for_a_third_dimension_nothing_is_said_of_it(recorded):
     for latent_dim in (1, 2):
         found = outcomes(recorded(), [2, 2, 2], latent_dim, math.nan)
         assert found["boots use two dimensions"] is None
-        assert found["unneeded dimensions are pruned"] is None
+        assert found["fewer than half of the dimensions are in use"] is None
         assert not any("surface" in claim for claim in found)
 
 

@@ -139,7 +139,13 @@ def rules(
     )
     return (
         *planted_claims,
-        below("unneeded dimensions are pruned", room["kl"], latent_dim / 2, of=f"in use of {latent_dim}", form=".1f"),
+        below(
+            "fewer than half of the dimensions are in use",
+            room["kl"],
+            latent_dim / 2,
+            of=f"in use of {latent_dim}",
+            form=".1f",
+        ),
         equal(f"{shown} use two dimensions", room["kl"], 2, error=worst["kl"], of="in use", **near),
         equal(
             "the column sums count two dimensions",

@@ -178,9 +178,8 @@ def worth(fitted: float, null: float, floor: float, cost: float) -> Finding:
         {
             "larger": "The code gains this model {gain:.0f} nats over the mean training image, {share:.0%} of the way "
             "to what no decoder can beat, and costs {cost:.1f} nats itself, the KL term.",
-            "smaller": "The mean training image in place of a decoder would do better: the code is worth nothing here.",
-            "level": "The decoder does no better than the mean training image, to within a nat: the code is worth "
-            "nothing here.",
+            "smaller": "The mean training image in place of a decoder would do better.",
+            "level": "The decoder does no better than the mean training image, to within a nat.",
         },
         share=(fitted - null) / (floor - null) if floor > null else math.nan,
         gain=fitted - null,
@@ -262,8 +261,7 @@ def orientation(latent_dim: int) -> tuple[str, ...]:
         "place there need not show its class here."
     )
     return (
-        "Figure 3 has the same dimension across and the same one up, and reaches farther out."
-        + slices * (latent_dim > 2),
+        "Figure 3 has the same dimension across and the same one up." + slices * (latent_dim > 2),
         "In the paper the two figures are flipped against each other ({ref}`erratum 19 <erratum-19>`).",
     )
 
@@ -300,10 +298,10 @@ def nearness(near: Mapping[str, float]) -> Finding:
         {
             "far": "Samples lie no nearer to the data than the mean training image does: on average the nearest "
             "training image is {s:.1f} away from a sample, {m:.1f} from the mean and {h:.1f} from a held-out image.",
-            "larger": "On average these samples lie farther from the nearest training image than as many held-out "
-            "images do, {s:.1f} against {h:.1f}, and nearer to it than the mean training image, {m:.1f}.",
-            "smaller": "On average these samples lie even closer to the nearest training image than as many held-out "
-            "images do, {s:.1f} against {h:.1f}; the mean training image lies at {m:.1f}.",
+            "larger": "On average these samples lie farther from the nearest training image than held-out images "
+            "do, {s:.1f} against {h:.1f}, and nearer to it than the mean training image, {m:.1f}.",
+            "smaller": "On average these samples lie even closer to the nearest training image than held-out images "
+            "do, {s:.1f} against {h:.1f}; the mean training image lies at {m:.1f}.",
             "level": "On average these samples lie as close to the nearest training image as held-out images do, "
             "{s:.1f}; the mean training image lies at {m:.1f}.",
         },
@@ -337,12 +335,15 @@ def rules(seeds: Mapping[str, Sequence[float]]) -> tuple[Verdict, ...]:
         above("reconstructs held-out images", seeds["gain"], 0, of="nats above the mean image", form=".1f"),
         above("puts classes in different places", seeds["votes"], 0, of="share of right votes, less PCA's"),
         below(
-            "passes near the data from one image to another",
+            "passes nearer to the data than a fade from one image to another",
             seeds["halfway"],
             1,
             of="distance from the data halfway, over a fade's",
         ),
         below(
-            "generates pictures like the data", seeds["distance"], 1, of="distance from the data, over the mean image's"
+            "generates pictures nearer to the data than the mean image is",
+            seeds["distance"],
+            1,
+            of="distance from the data, over the mean image's",
         ),
     )
