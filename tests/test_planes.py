@@ -78,15 +78,18 @@ def labelled(make_dataset):
 
 
 def test_misread(labelled):
-    before = torch.tensor([0, 1, 2])
-    two = planes.misread(labelled, before, torch.tensor([1, 0, 2]))
+    shown = torch.tensor([0, 1, 3])
+    right = labelled.labels[shown]
+    two = planes.misread(labelled, shown, right, torch.tensor([1, 0, 2]))
     assert said(two).endswith("2 come back as another class (Coat as Shirt, Shirt as Coat).")
-    one = planes.misread(labelled, before, torch.tensor([0, 2, 2]))
+    one = planes.misread(labelled, shown, right, torch.tensor([0, 2, 2]))
     assert said(one).endswith("1 comes back as another class (Shirt as Bag).")
-    none = planes.misread(labelled, before, before)
+    unsure = planes.misread(labelled, shown, torch.tensor([0, 2, 1]), torch.tensor([0, 2, 2]))
+    assert said(unsure).endswith("(Shirt as Bag); of Shirt the vote misreads the image itself as well.")
+    none = planes.misread(labelled, shown, right, right)
     assert said(none).endswith("all keep their class.")
     assert len({two.outcome, one.outcome, none.outcome}) == 3
-    assert said(planes.misread(labelled, None, None)) == ""
+    assert said(planes.misread(labelled, shown, None, None)) == ""
 
 
 @pytest.mark.parametrize(

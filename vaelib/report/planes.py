@@ -129,18 +129,24 @@ def _sharp(share: float) -> str | None:
     return "flat" if share < 0.05 else "blurred" if share < 0.8 else "level" if share <= 1.2 else "sharper"
 
 
-def misread(data: ImageDataset, before: Tensor | None, after: Tensor | None) -> Finding:
-    """Which images are read as other classes `after` (N,) reconstruction than `before` (N,); None without labels."""
-    pairs = [] if before is None else zip(before.tolist(), after.tolist(), strict=True)
-    wrong = [f"{class_name(data, a)} as {class_name(data, b)}" for a, b in pairs if a != b]
+def misread(data: ImageDataset, shown: Tensor, before: Tensor | None, after: Tensor | None) -> Finding:
+    """Which images at `shown` (N,) are read as another class after reconstruction; None without labels.
+
+    `before` and `after` (N,) are the classes that a vote reads images and reconstructions as.
+    """
+    rows = [] if before is None else zip(data.labels[shown].tolist(), before.tolist(), after.tolist(), strict=True)
+    rows = [(class_name(data, label), label == b, class_name(data, a)) for label, b, a in rows if a != label]
+    wrong, unsure = [f"{own} as {read}" for own, _, read in rows], [own for own, sure, _ in rows if not sure]
     come = "comes" if len(wrong) == 1 else "come"
+    what = f"{len(wrong)} {come} back as another class ({', '.join(wrong)})" if wrong else "all keep their class"
     return finding(
         "misread",
         None if before is None else ", ".join(wrong),
-        "Of the {n} images in the figure, each read by the vote of its ten nearest training images before and after, "
-        "{what}.",
-        n=0 if before is None else len(before),
-        what=f"{len(wrong)} {come} back as another class ({', '.join(wrong)})" if wrong else "all keep their class",
+        "Of the {n} images in the figure, each reconstruction read by the vote of its ten nearest training images, "
+        "{what}{unsure}.",
+        n=len(shown),
+        what=what,
+        unsure=f"; of {', '.join(unsure)} the vote misreads the image itself as well" if unsure else "",
     )
 
 
