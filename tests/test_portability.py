@@ -1,8 +1,13 @@
 """What `make portability` counts, on records made by hand, and what it is asked."""
 
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 
-from tools.chapters import BookError
+from tools.chapters import ROOT, BookError
 from tools.notebooks import MARK
 from tools.outcomes import outcomes
 from tools.portability import FIELDS, PATHS, SUMMED, Execution, page, parse, rows, standard
@@ -108,6 +113,38 @@ def test_words_ask_for_every_combination():
         Execution("mnist", "AVX2", 2, 2, None),
         Execution("mnist", "AVX2", 2, 2, 10),
     ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_grid_begins_no_more_and_ends_what_runs(tmp_path, number):
+    script = f"""
+import sys
+from pathlib import Path
+from tools import portability
+
+class Kept(portability.Kept):
+    def __init__(self, folder): self.folder = Path({str(tmp_path)!r})
+    def book(self, chapter): return {{}}
+    def path(self, each): return self.folder / f"{{each.name}}.ipynb"
+
+def command(source, out, values):
+    return [sys.executable, "-c", f"print({{values['seed']}}, file=open({str(tmp_path / "began")!r}, 'a')); "
+            "import time; time.sleep(60)"]
+
+portability.Kept, portability._command = Kept, command
+sys.exit(portability.main(["CHAPTERS=mnist", "PATHS=own", "SEEDS=1,2,3,4,5,6"]))
+"""
+    began, start = tmp_path / "began", time.monotonic()
+    with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        while not began.is_file() or len(began.read_text().split()) < 2:
+            assert time.monotonic() < start + 60, "nothing began"
+            time.sleep(0.05)
+        process.send_signal(number)
+        said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert said == "\nInterrupted. What ran so far is kept.\n"
+    assert sorted(began.read_text().split()) == ["1", "2"]
+    assert list(tmp_path.glob("*.ipynb")) == []
 
 
 @pytest.mark.parametrize(

@@ -165,38 +165,56 @@ class Kept:
 
 
 def _run_all(missing: list[Execution], kept: Kept) -> None:
-    """Two single-threaded executions at a time, or one of more threads: others would wait for each other."""
-    began, done = time.perf_counter(), 0
+    """Two single-threaded executions at a time, or one of more threads: others would wait for each other.
+
+    Where one cannot be executed, or this process is interrupted, those under way are ended and no others begun.
+    """
+    began, done, under_way = time.perf_counter(), 0, set()
     for threads in sorted({each.threads for each in missing}):
+        todo = [each for each in missing if each.threads == threads]
         with ThreadPoolExecutor(2 if threads == 1 else 1) as pool:
-            for name, line in pool.map(partial(_run, kept=kept), [e for e in missing if e.threads == threads]):
-                done += 1
-                left = (time.perf_counter() - began) / done * (len(missing) - done)
-                print(f"  {done}/{len(missing)} {name}: {line}; about {left / 60:.0f} min left", flush=True)
+            try:
+                for name, line in pool.map(partial(_run, kept=kept, under_way=under_way), todo):
+                    done += 1
+                    left = (time.perf_counter() - began) / done * (len(missing) - done)
+                    print(f"  {done}/{len(missing)} {name}: {line}; about {left / 60:.0f} min left", flush=True)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in list(under_way):
+                    process.terminate()  # its kernel ends with it
+                raise
 
 
-def _run(each: Execution, kept: Kept) -> tuple[str, str]:
+def _run(each: Execution, kept: Kept, under_way: set[subprocess.Popen]) -> tuple[str, str]:
     start, place = time.perf_counter(), kept.path(each)
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.folder) as scratch:
         out = Path(scratch) / "out.ipynb"
         values = {"seed": each.seed} | ({} if each.latent_dim is None else {"latent_dim": each.latent_dim})
-        request = json.dumps([str(ROOT / "book" / f"{each.chapter}.ipynb"), str(out), values])
         environment = {
             **os.environ,
             **PATHS[each.path],
             "OMP_NUM_THREADS": str(each.threads),
             "VAELIB_RUNS": str(kept.folder / f"runs-{each.path}-t{each.threads}"),
         }
-        ran = subprocess.run(
-            [sys.executable, "-m", "tools.portability", "--one", request],
-            cwd=ROOT, env=environment, capture_output=True, text=True,
-        )  # fmt: skip
-        if not out.is_file():
-            raise BookError(f"{each.name} could not be executed: {ran.stderr[-2000:]}")
+        # A session of its own: Ctrl-C reaches this process alone, which ends the others.
+        with subprocess.Popen(
+            _command(ROOT / "book" / f"{each.chapter}.ipynb", out, values),
+            cwd=ROOT, env=environment, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        ) as process:  # fmt: skip
+            under_way.add(process)
+            said, _ = process.communicate()
+            under_way.discard(process)
+        if process.returncode:
+            raise BookError(f"{each.name} could not be executed: {said[-2000:]}")
         out.replace(place)
     stop = find_stop(each.chapter, read_notebook(place))
     return each.name, f"{'STOPPED' if stop else 'ran'}, {time.perf_counter() - start:.0f} s"
+
+
+def _command(source: Path, out: Path, values: Mapping) -> list[str]:
+    return [sys.executable, "-m", "tools.portability", "--one", json.dumps([str(source), str(out), values])]
 
 
 def _one(request: str) -> int:
