@@ -46,7 +46,7 @@ planted: env ## plant falsehoods in every chapter: each finding must notice one;
 	@$(PY) -m pytest -n 2 -m planted tests/test_planted.py
 
 portability: data ## every chapter as on other processors, from other seeds, at other K: PATHS=AVX2 SEEDS=2; hours, resumes
-	@$(PY) -m tools.portability $(MAKEOVERRIDES)
+	@$(PY) -m tools.portability $(filter-out PYTHON=% VAELIB_%,$(MAKEOVERRIDES))
 
 verify: data ## execute the full-size chapters and compare the numbers they publish
 	@$(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=3600 book

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 
 import vaelib
-from vaelib.data import load_dataset
+from vaelib.data import ImageDataset, load_dataset
 from vaelib.training import Epoch, TrainedRun, _measure, fit, initial_model
 
 
@@ -23,7 +23,7 @@ def untrained() -> None:
 
 
 def arbitrary(draw: int) -> None:
-    """Every network has the weights that it was initialized with, times a factor of its own; each `draw` has others."""
+    """Every network has the weights that it was initialized with, times a factor for its config and the `draw`."""
 
     def scaled(config, *args, **kwargs):
         run = _initial(config, *args, **kwargs)
@@ -31,13 +31,13 @@ def arbitrary(draw: int) -> None:
         with torch.no_grad():
             for parameter in run.model.parameters():
                 parameter.mul_(factor)
-        return run
+        return _measured(run, kwargs.get("heldout"))
 
     _put("fit", "get_or_train", by=scaled)
 
 
 def turned(degrees: float) -> None:
-    """Every network is trained; then its first two latent axes are turned: it codes and draws what it did."""
+    """Every network is trained; then the first two axes of its means and pictures are turned, not of its variances."""
     angle = math.radians(degrees)
     turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
@@ -50,7 +50,7 @@ def turned(degrees: float) -> None:
             heads = run.model.encoder[-1]
             heads.weight[:2], heads.bias[:2] = turn @ heads.weight[:2], turn @ heads.bias[:2]
             run.model.latent_weight[:, :2] = run.model.latent_weight[:, :2] @ turn.T
-        return run
+        return _measured(run, kwargs.get("heldout"))
 
     _put("fit", "get_or_train", by=trained)
 
@@ -73,6 +73,12 @@ def _initial(config, data=None, *, heldout=None, **_) -> TrainedRun:
     measured = _measure(model, heldout.images)
     history = tuple(Epoch(epoch, *measured, config.learning_rate, 1.0) for epoch in range(1, config.epochs + 1))
     return TrainedRun(model, config, history, measured, data.digest, "nowhere")
+
+
+def _measured(run: TrainedRun, heldout: ImageDataset | None) -> TrainedRun:
+    """The run with what its network is worth now."""
+    now = _measure(run.model, (run.config.load("test") if heldout is None else heldout).images)
+    return dataclasses.replace(run, heldout=now)
 
 
 def _put(*names: str, by: Callable) -> None:

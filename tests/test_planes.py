@@ -48,9 +48,9 @@ def test_learning(run):
     text = said(*planes.learning(with_curve(run, -200.0, -201.0, heldout=-190.0)))
     assert "falls from -200.0 to -201.0" in text
     assert "11.0 nats above the end" in text
-    for curve in ((-200.0, -200.0), (-200.0,)):
+    for curve, rises in (((-200.0, -200.0), "The curve does not rise."), ((-200.0,), "")):
         text = said(*planes.learning(with_curve(run, *curve, heldout=-200.2)))
-        assert "does not rise" in text
+        assert text.startswith(rises + " The dashed" if rises else "The dashed")
         assert "within a quarter of a nat" in text
 
 
@@ -118,13 +118,18 @@ def test_steps_and_whose_settings_they_were(run):
 def test_grey():
     some, none = planes.grey(torch.tensor([[0.0, 0.5, 1.0, 0.25]])), planes.grey(torch.tensor([[0.0, 1.0]]))
     assert (some.outcome, none.outcome) == (True, False)
-    assert "50% are grey" in said_with_formulas(some)
+    assert "50.0% are grey" in said_with_formulas(some)
     assert "All pixels are 0 or 1" in said(none)
 
 
 def test_dimensions_in_use():
     every, some, none = (planes.in_use(torch.tensor(kl)) for kl in ([0.2, 3.0], [0.01, 1.0, 0.09, 0.0], [0.0, 0.09]))
-    assert [found.outcome for found in (every, some, none)] == [2, 1, 0]
+    assert [found.outcome for found in (every, some, none)] == [
+        "all",
+        "$z_{1}$, $z_{3}$ and $z_{4}$",
+        "$z_{1}$ and $z_{2}$",
+    ]
+    assert said(planes.in_use(torch.tensor([NAN, 1.0]))) == ""
     assert said(every) == "Every latent dimension carries more than 0.1 nats of the KL term."
     assert "Of 4 latent dimensions 1 carries more" in said_with_formulas(some)
     assert "In $z_{1}$, $z_{3}$ and $z_{4}$ $q" in said_with_formulas(some)
@@ -132,9 +137,9 @@ def test_dimensions_in_use():
 
 
 def test_how_one_figure_lies_beside_another():
-    assert planes.orientation(1) == ()
-    assert "slice" not in planes.orientation(2)[0]
-    assert "slice" in planes.orientation(3)[0]
+    assert planes.orientation(1, "Figure 3") == ""
+    assert planes.orientation(2, "Figure 3") == "Figure 3 has the same dimension across and the same one up."
+    assert "slice" in planes.orientation(3, "Figure 3")
 
 
 def test_worth():
@@ -167,7 +172,7 @@ def test_apart(right, chance, outcomes, words):
 def test_confusion(labelled):
     found = planes.confusion(Confusions(2, (1, 0), 0.25), labelled)
     assert found.outcome == "('Bag', 'Shirt', 'Coat')"
-    for words in ("found most surely is Bag", "to take Shirt for Coat", "25.0% of the images of Shirt"):
+    for words in ("more surely than Bag", "to take Shirt for Coat", "25.0% of the images of Shirt"):
         assert words in said(found)
     for nothing in (Confusions(2, (0, 0), 0.0), None):
         assert said(planes.confusion(nothing, labelled)) == ""

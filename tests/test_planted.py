@@ -1,8 +1,9 @@
 """Every finding is about the run it stands on: some planted falsehood changes it.
 
 A chapter is executed on embedded data, trained long enough to find something, and again with untrained and arbitrary
-networks, with turned axes, with shuffled labels, at other latent sizes, on other data and on noise. A finding whose
-outcome is the same each time says nothing.
+networks, with turned axes, with shuffled labels, at other latent sizes, on other data, on noise, from another seed
+and after a short training, until each finding has changed or does not apply. A finding whose outcome is the
+same each time says nothing.
 
 These executions take minutes and are not part of `make test`: `make planted` runs them.
 """

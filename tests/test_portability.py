@@ -90,7 +90,7 @@ def test_a_row_counts_what_is_unlike_the_books_page(capsys):
 def test_the_page_adds_the_rows_up():
     book, other = executed({"a": 1, "b": 2}, {"p": "held"}), executed({"a": 2, "b": 2}, {"p": "held"})
     runs = {Execution("mnist", "own", 1, 1, None): book, Execution("mnist", "AVX2", 1, 1, None): other}
-    made = page(rows({"mnist": book}, runs), "2026-01-01", "a processor")
+    made = page(list(rows({"mnist": book}, runs)), "2026-01-01", "a processor")
     assert "2 executions in all, on 2026-01-01 on a processor." in made
     assert "| mnist | 2 | 0 | 4 | 1 | 0 | 0 | 2 | 0 | 0 |" in made
     assert "| AVX2 | 1 | 0 | 2 | 1 | 0 | 0 | 1 | 0 | 0 |" in made
@@ -115,27 +115,43 @@ def test_words_ask_for_every_combination():
     ]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_grid_begins_no_more_and_ends_what_runs(tmp_path, number):
-    script = f"""
+# Six executions that only say that they began and wait; the first may fail.
+GRID = """
 import sys
 from pathlib import Path
 from tools import portability
 
+folder, fails = Path(sys.argv[1]), sys.argv[2] == "fails"
+
 class Kept(portability.Kept):
-    def __init__(self, folder): self.folder = Path({str(tmp_path)!r})
-    def book(self, chapter): return {{}}
-    def path(self, each): return self.folder / f"{{each.name}}.ipynb"
+    def __init__(self, _): self.folder = folder
+    def book(self, chapter): return {}
+    def path(self, each): return self.folder / f"{each.name}.ipynb"
 
 def command(source, out, values):
-    return [sys.executable, "-c", f"print({{values['seed']}}, file=open({str(tmp_path / "began")!r}, 'a')); "
-            "import time; time.sleep(60)"]
+    end = "sys.exit(1)" if fails and values["seed"] == 1 else "time.sleep(60)"
+    said = f"print({values['seed']}, file=open({str(folder / 'began')!r}, 'a'))"
+    return [sys.executable, "-c", f"import sys, time; {said}; {end}"]
 
 portability.Kept, portability._command = Kept, command
 sys.exit(portability.main(["CHAPTERS=mnist", "PATHS=own", "SEEDS=1,2,3,4,5,6"]))
 """
+
+
+def grid(folder, how):
+    return subprocess.Popen(
+        [sys.executable, "-c", GRID, folder, how],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_grid_begins_no_more_and_ends_what_runs(tmp_path, number):
     began, start = tmp_path / "began", time.monotonic()
-    with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with grid(tmp_path, "waits") as process:
         while not began.is_file() or len(began.read_text().split()) < 2:
             assert time.monotonic() < start + 60, "nothing began"
             time.sleep(0.05)
@@ -145,6 +161,15 @@ sys.exit(portability.main(["CHAPTERS=mnist", "PATHS=own", "SEEDS=1,2,3,4,5,6"]))
     assert said == "\nInterrupted. What ran so far is kept.\n"
     assert sorted(began.read_text().split()) == ["1", "2"]
     assert list(tmp_path.glob("*.ipynb")) == []
+
+
+def test_one_that_cannot_be_executed_ends_the_others(tmp_path):
+    with grid(tmp_path, "fails") as process:
+        said = process.communicate(timeout=50)[1]
+    assert process.returncode == 2
+    assert "portability: mnist-own-t1-seed1 could not be executed" in said
+    # The worker that is free may have begun one more before it heard; it is ended as well.
+    assert len((tmp_path / "began").read_text().split()) <= 3
 
 
 @pytest.mark.parametrize(

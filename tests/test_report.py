@@ -118,7 +118,6 @@ def test_names_as_a_page_writes_them(make_dataset):
     assert report.axes((0, 1, 2)) == "$z_{1}$, $z_{2}$ and $z_{3}$"
     data = make_dataset(torch.zeros(2, 4))
     assert report.class_name(data, 1) == "label 1"
-    assert report.class_name(dataclasses.replace(data, name="MNIST"), 1) == "1"
     assert report.class_name(dataclasses.replace(data, class_names=("Coat", "Bag")), 1) == "Bag"
 
 

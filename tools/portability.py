@@ -19,11 +19,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from tools.chapters import (
@@ -74,11 +74,12 @@ def main(words: list[str]) -> int:
     interruptible()
     try:
         asked = dict(word.partition("=")[::2] for word in words)
-        wanted = parse(asked) if set(asked) - {"DRY_RUN"} else standard()
+        dry = asked.pop("DRY_RUN", "0") not in ("", "0")
+        wanted = parse(asked) if asked else standard()
         kept = Kept(ROOT / "_build" / "portability")
         missing = [each for each in wanted if not kept.path(each).is_file()]
         print(f"{len(wanted)} executions, {len(wanted) - len(missing)} of them done", flush=True)
-        if asked.get("DRY_RUN", "0") not in ("", "0"):
+        if dry:
             print("\n".join(each.name for each in missing))
             return 0
         published = {chapter: kept.book(chapter) for chapter in dict.fromkeys(each.chapter for each in wanted)}
@@ -109,10 +110,10 @@ def standard() -> list[Execution]:
 def parse(asked: Mapping[str, str]) -> list[Execution]:
     """Every combination of what is asked for, each a string of values with commas between."""
     own = _own_sizes()
-    choices = {"CHAPTERS": own, "PATHS": PATHS, "SEEDS": None, "SIZES": None, "THREADS": None, "DRY_RUN": None}
+    choices = {"CHAPTERS": own, "PATHS": PATHS, "SEEDS": None, "SIZES": None, "THREADS": None}
     for name in asked:
         if name not in choices:
-            raise BookError(f"there is no {name}; there are {', '.join(choices)}")
+            raise BookError(f"there is no {name}; there are {', '.join(choices)} and DRY_RUN")
 
     def chosen(name: str, default: Iterable) -> list:
         values = [value.strip() for value in asked.get(name, "").split(",") if value.strip()]
@@ -129,11 +130,12 @@ def parse(asked: Mapping[str, str]) -> list[Execution]:
     grid = itertools.product(
         chosen("PATHS", PATHS), chosen("THREADS", (1,)), chosen("SEEDS", SEEDS), chosen("SIZES", (None,))
     )
-    return [
+    found = [
         Execution(chapter, path, threads, seed, None if size == own[chapter] else size)
         for path, threads, seed, size in grid
         for chapter in chosen("CHAPTERS", own)
     ]
+    return list(dict.fromkeys(found))
 
 
 def _own_sizes() -> dict[str, int]:
@@ -169,23 +171,25 @@ def _run_all(missing: list[Execution], kept: Kept) -> None:
 
     Where one cannot be executed, or this process is interrupted, those under way are ended and no others begun.
     """
-    began, done, under_way = time.perf_counter(), 0, set()
+    began, done, under_way, over = time.perf_counter(), 0, set(), threading.Event()
     for threads in sorted({each.threads for each in missing}):
         todo = [each for each in missing if each.threads == threads]
         with ThreadPoolExecutor(2 if threads == 1 else 1) as pool:
             try:
-                for name, line in pool.map(partial(_run, kept=kept, under_way=under_way), todo):
+                for future in as_completed([pool.submit(_run, each, kept, under_way, over) for each in todo]):
+                    name, line = future.result()
                     done += 1
                     left = (time.perf_counter() - began) / done * (len(missing) - done)
                     print(f"  {done}/{len(missing)} {name}: {line}; about {left / 60:.0f} min left", flush=True)
             except BaseException:
+                over.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in list(under_way):
                     process.terminate()  # its kernel ends with it
                 raise
 
 
-def _run(each: Execution, kept: Kept, under_way: set[subprocess.Popen]) -> tuple[str, str]:
+def _run(each: Execution, kept: Kept, under_way: set[subprocess.Popen], over: threading.Event) -> tuple[str, str]:
     start, place = time.perf_counter(), kept.path(each)
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.folder) as scratch:
@@ -204,6 +208,8 @@ def _run(each: Execution, kept: Kept, under_way: set[subprocess.Popen]) -> tuple
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         ) as process:  # fmt: skip
             under_way.add(process)
+            if over.is_set():  # begun just as the others were ended
+                process.terminate()
             said, _ = process.communicate()
             under_way.discard(process)
         if process.returncode:
@@ -297,15 +303,14 @@ chapters were executed with one thread, and once with two.
 """
 
 
-def page(table: Iterable[Mapping], date: str, machine: str) -> str:
-    """The page of the book: sums by chapter, processor path, latent size and seed."""
-    table = list(table)
+def page(table: Sequence[Mapping], date: str, machine: str) -> str:
+    """The page of the book: sums by chapter, processor path, latent size, seed and number of threads."""
     return HEAD.format(n=len(table), date=date, machine=machine) + "\n" + sums(table)
 
 
-def sums(table: Iterable[Mapping]) -> str:
+def sums(table: Sequence[Mapping]) -> str:
     """Markdown tables of the rows' sums."""
-    table, parts = list(table), []
+    parts = []
     for title, key in (
         ("Chapter", "chapter"),
         ("Processor path", "path"),

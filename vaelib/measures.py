@@ -68,7 +68,7 @@ class Confusions(NamedTuple):
 
 
 def confusions(labels: Tensor, voted: Tensor) -> Confusions:
-    """Which classes are recognised and which confused. labels, voted (N,) of the same classes.
+    """Which classes are recognised and which confused. labels, voted (N,).
 
     `share` is of the images with the true label; 0, and the pair of no meaning, where nothing is confused.
     """
@@ -79,9 +79,13 @@ def confusions(labels: Tensor, voted: Tensor) -> Confusions:
 
 
 def confusion_table(labels: Tensor, voted: Tensor) -> tuple[Tensor, Tensor]:
-    """The classes (C,) of labels (N,), and (C, C): which share of each, row by row, is voted (N,) to be which."""
-    classes = labels.unique()
-    return classes, torch.stack([(voted[labels == a, None] == classes).double().mean(0) for a in classes])
+    """The classes (C,) of labels (N,) and of votes (N,), and (C, C): which share of each, row by row, is voted which.
+
+    A class without images, which only votes name, has a row of zeros.
+    """
+    classes = torch.cat([labels, voted]).unique()
+    shares = [(voted[labels == a, None] == classes).double().mean(0) for a in classes]
+    return classes, torch.stack(shares).nan_to_num(0.0)
 
 
 def knn_accuracy(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tensor, *, k: int = 10) -> float:

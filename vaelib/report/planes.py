@@ -1,4 +1,4 @@
-"""What the chapters on MNIST and Fashion-MNIST say alike: findings from the numbers beside their figures.
+"""What the chapters on MNIST and Fashion-MNIST say: findings from the numbers beside their figures.
 
 Each function returns findings for `reading`. Numbers that a page could not measure are None or NaN, and nothing is said
 of them.
@@ -26,7 +26,7 @@ def learning(run: TrainedRun) -> tuple[Finding, ...]:
     return (
         finding(
             "climb",
-            compare(last, first),
+            compare(last, first) if len(curve) > 1 else None,
             {
                 "larger": "Nine tenths of the way from the first epoch's value to the last one's are covered by epoch "
                 "{most} of {n}.",
@@ -70,7 +70,7 @@ def grey(images: Tensor) -> Finding:
         "grey pixels",
         share > 0,
         {
-            True: "Of the pixels {share:.0%} are grey, neither 0 nor 1. With such pixels these nats are the paper's "
+            True: "Of the pixels {share:.1%} are grey, neither 0 nor 1. With such pixels these nats are the paper's "
             "objective and not the logarithm of a density ({{ref}}`erratum 7 <erratum-7>`).",
             False: "All pixels are 0 or 1, so the Bernoulli likelihood is a probability of these images.",
         },
@@ -79,7 +79,7 @@ def grey(images: Tensor) -> Finding:
 
 
 def in_use(kl: Tensor) -> Finding:
-    """Which latent dimensions carry more than `KL_IN_USE` of the mean KL (K,), in nats."""
+    """Which latent dimensions carry more than `KL_IN_USE` of the mean KL (K,), in nats; None where it is not finite."""
     idle = [dim for dim, nats in enumerate(kl.tolist()) if nats <= KL_IN_USE]
     n = len(kl) - len(idle)
     some = (
@@ -92,13 +92,13 @@ def in_use(kl: Tensor) -> Finding:
     )
     return finding(
         "dimensions in use",
-        n,
+        (axes(idle) or "all") if kl.isfinite().all() else None,
         "Every latent dimension carries more than {limit} nats of the KL term." if not idle else some if n else none,
         k=len(kl),
         n=n,
         carry="carries" if n == 1 else "carry",
         limit=KL_IN_USE,
-        idle=axes(idle) if idle else "",
+        idle=axes(idle),
     )
 
 
@@ -231,7 +231,7 @@ def confusion(found: Confusions | None, data: ImageDataset) -> Finding:
     return finding(
         "confusion",
         (best, a, b) if found and found.share else None,
-        "The class found most surely is {best}. The likeliest mistake is to take {a} for {b}: it happens to "
+        "No class is found more surely than {best}, and no mistake is likelier than to take {a} for {b}: it happens to "
         "{share:.1%} of the images of {a}.",
         best=best,
         a=a,
@@ -258,17 +258,16 @@ def way(halfway: float) -> Finding:
     )
 
 
-def orientation(latent_dim: int) -> tuple[str, ...]:
-    """How Figure 4 lies beside Figure 3; nothing where there is no plane."""
+def orientation(latent_dim: int, codes: str) -> str:
+    """How Figure 4 lies beside the figure of the codes, which is called `codes`; nothing where there is no plane."""
     if latent_dim == 1:
-        return ()
-    slices = (
-        " Here it is a slice, the other numbers at zero, where that figure sees all codes from one side: a cloud's "
-        "place there need not show its class here."
-    )
+        return ""
+    alike = f"{codes} has the same dimension across and the same one up."
+    if latent_dim == 2:
+        return alike
     return (
-        "Figure 3 has the same dimension across and the same one up." + slices * (latent_dim > 2),
-        "In the paper the two figures are flipped against each other ({ref}`erratum 19 <erratum-19>`).",
+        f"{alike} Here it is a slice, the other numbers at zero, where that figure sees all codes from one side: a "
+        "cloud's place there need not show its class here."
     )
 
 

@@ -32,10 +32,8 @@ def axes(dims: Sequence[int]) -> str:
 
 
 def class_name(data: ImageDataset, label: int) -> str:
-    """What a label stands for, where the data say so; a digit is its own name, any other label is called one."""
-    if data.class_names:
-        return data.class_names[label]
-    return str(label) if data.name in ("MNIST", "digits") else f"label {label}"
+    """What a label stands for, where the data say so."""
+    return data.class_names[label] if data.class_names else f"label {label}"
 
 
 @dataclass(frozen=True)
