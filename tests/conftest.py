@@ -1,6 +1,7 @@
 """What the tests share: folders of their own, tiny configs, and a model whose evidence is known exactly."""
 
 import os
+import signal
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from vaelib.training import fit
 
 def pytest_configure(config):
     os.environ["MPLBACKEND"] = "Agg"  # no test opens a window
+    # A shell's background jobs are started with SIGINT ignored, and so would be the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "equation(number): the test pins this equation of the paper")
 
 
