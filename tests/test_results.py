@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import vaelib
+from tools.inputs import PORTABILITY
 from vaelib import evidence, measures, results
 from vaelib.cli import main
 from vaelib.config import TrainConfig
@@ -264,7 +265,7 @@ def test_recorded_tables_are_those_of_todays_code(part, monkeypatch):
 
 
 def test_every_table_belongs_to_a_part():
-    left = {path.stem for path in PROJECT_TABLES.glob("*.csv")} - set(PARTS)
+    left = {path.stem for path in PROJECT_TABLES.glob("*.csv") if path.name != PORTABILITY} - set(PARTS)
     assert not left, f"no part of vaelib.evidence records these tables: {left}"
 
 
