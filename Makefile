@@ -39,10 +39,10 @@ rerun: ## one chapter with other parameters: make rerun CHAPTER=mnist LATENT_DIM
 	@$(MAKE) --no-print-directory data MAKEOVERRIDES=
 	@$(PY) -m tools.rerun --make
 
-test: env ## all tests: no network, no real data, under 5 minutes on two cores
+test: env ## all tests: no network, no real data; some eight minutes on two cores
 	@$(PY) -m pytest -n 2 --dist loadgroup
 
-planted: env ## plant falsehoods in every chapter: each finding must notice one; about 10 minutes
+planted: env ## plant falsehoods in every chapter: each finding must notice one; some fifteen minutes
 	@$(PY) -m pytest -n 2 -m planted tests/test_planted.py
 
 portability: data ## every chapter as on other processors, from other seeds, at other K: PATHS=AVX2 SEEDS=2; hours, resumes
