@@ -34,6 +34,8 @@ def plants(base: dict, noise: Path) -> dict[str, tuple[dict, str]]:
         "arbitrary": (base, "arbitrary(1)"),
         "K = 1": (base | {"latent_dim": 1}, ""),
         "K = 10": (base | {"latent_dim": 10}, ""),
+        "no steps": (base, "steps(0)"),
+        "wild steps": (base, "steps(100)"),
     }
     if "dataset" in base:
         found |= {
