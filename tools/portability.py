@@ -149,19 +149,17 @@ class Kept:
 
     def book(self, chapter: str) -> dict:
         """The chapter as `make book` executed it. Raises BookError where it did not."""
-        path = self._source(chapter)
-        if not path.is_file():
+        notebook = self.built.read(ROOT / "book" / f"{chapter}.ipynb")
+        if notebook is None:
             raise BookError(f"{chapter} was not executed as it is now; run make book first")
-        return read_notebook(path)
+        return notebook
 
     def path(self, each: Execution) -> Path:
         """Where an execution is or will be."""
-        return self.folder / self._source(each.chapter).stem / f"{each.name}.ipynb"
-
-    def _source(self, chapter: str) -> Path:
         import nbformat
 
-        return self.built.path(chapter, nbformat.read(ROOT / "book" / f"{chapter}.ipynb", 4))
+        notebook = nbformat.read(ROOT / "book" / f"{each.chapter}.ipynb", 4)
+        return self.folder / self.built.path(each.chapter, notebook).stem / f"{each.name}.ipynb"
 
 
 def _run_all(missing: list[Execution], kept: Kept) -> None:
