@@ -96,13 +96,17 @@ def test_the_page_adds_the_rows_up():
     assert "| AVX2 | 1 | 0 | 2 | 1 | 0 | 0 | 1 | 0 | 0 |" in made
 
 
-def test_the_standard_grid_has_every_path_and_seed_of_every_chapter_once():
+def test_the_standard_grid_has_every_value_of_every_axis_once():
     grid = standard()
     assert len(set(grid)) == len(grid)
-    assert {(each.path, each.seed) for each in grid if each.chapter == "mnist" and each.latent_dim is None} == {
-        (path, seed) for path in PATHS for seed in (1, 2, 3)
+    assert {
+        (each.path, each.threads, each.seed) for each in grid if each.chapter == "mnist" and each.latent_dim is None
+    } == {
+        *((path, 1, seed) for path in PATHS for seed in (1, 2, 3)),
+        *((path, 2, 1) for path in PATHS),
+        *(("own", 1, seed) for seed in (4, 5)),
     }
-    assert {each.latent_dim for each in grid if each.chapter == "mnist"} == {None, 1, 3, 10}
+    assert {each.latent_dim for each in mnist} == {None, 1, 3, 10}
 
 
 def test_words_ask_for_every_combination():
