@@ -99,9 +99,8 @@ def test_the_page_adds_the_rows_up():
 def test_the_standard_grid_has_every_value_of_every_axis_once():
     grid = standard()
     assert len(set(grid)) == len(grid)
-    assert {
-        (each.path, each.threads, each.seed) for each in grid if each.chapter == "mnist" and each.latent_dim is None
-    } == {
+    mnist = [each for each in grid if each.chapter == "mnist"]
+    assert {(each.path, each.threads, each.seed) for each in mnist if each.latent_dim is None} == {
         *((path, 1, seed) for path in PATHS for seed in (1, 2, 3)),
         *((path, 2, 1) for path in PATHS),
         *(("own", 1, seed) for seed in (4, 5)),
