@@ -91,7 +91,7 @@ def test_the_page_adds_the_rows_up():
     book, other = executed({"a": 1, "b": 2}, {"p": "held"}), executed({"a": 2, "b": 2}, {"p": "held"})
     runs = {Execution("mnist", "own", 1, 1, None): book, Execution("mnist", "AVX2", 1, 1, None): other}
     made = page(list(rows({"mnist": book}, runs)), "2026-01-01", "a processor")
-    assert "2 executions in all, on 2026-01-01 on a processor." in made
+    assert "2 executions, the last of them on 2026-01-01, on a processor." in made
     assert "| mnist | 2 | 0 | 4 | 1 | 0 | 0 | 2 | 0 | 0 |" in made
     assert "| AVX2 | 1 | 0 | 2 | 1 | 0 | 0 | 1 | 0 | 0 |" in made
 

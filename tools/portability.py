@@ -292,8 +292,8 @@ HEAD = """\
 
 Matrix products are rounded differently on different processors, and training magnifies the difference: the same seed
 ends in other weights elsewhere. So the chapters were executed under the processors that one machine can imitate, from
-several seeds and at several latent sizes, {n} executions in all, on {date} on {machine}. `make portability` does it
-again; this page is made from `results/portability.csv`.
+several seeds and at several latent sizes: {n} executions, the last of them on {date}, on {machine}.
+`make portability` does it again; this page is made from `results/portability.csv`.
 
 Where a chapter ran to its end there is no *stop*. *Unlike* counts the findings whose outcome was another than on the
 book's own page: had they been written down as plain text, these sentences would have been false there. A finding *does
