@@ -70,8 +70,8 @@ def steps(length: float) -> None:
     """Every step of Adam is so many times as long as the chapter asks for; 0: nothing is learned."""
     start = torch.optim.Adam.__init__
 
-    def longer(self, params, lr=1e-3, **kwargs):
-        start(self, params, lr=length * lr, **kwargs)
+    def longer(self, params, lr=1e-3, *args, **kwargs):
+        start(self, params, length * lr, *args, **kwargs)
 
     torch.optim.Adam.__init__ = longer
 
