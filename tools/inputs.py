@@ -30,7 +30,8 @@ def tree_digest(root: Path, files: Iterable[Path], facts: Mapping[str, str]) -> 
 def code_files(root: Path) -> list[Path]:
     """The files besides the notebooks that outputs depend on. No chapter reads the table of executions elsewhere."""
     results = [path for path in (root / "results").rglob("*") if path.is_file() and path.name != PORTABILITY]
-    return [*(root / "vaelib").rglob("*.py"), root / "requirements.txt", *results]
+    code = [path for path in (root / "vaelib").rglob("*") if path.suffix in (".py", ".js", ".css", ".html")]
+    return [*code, root / "requirements.txt", *results]
 
 
 def environment_digest(root: Path, facts: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""`python -m vaelib`: train the paper's runs ahead of the book, record the runs behind its verdicts."""
+"""`python -m vaelib`: train the paper's runs ahead of the book, record runs behind its verdicts, export one."""
 
 import argparse
 import signal
@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from vaelib.data import DataError, resolve_dataset
 from vaelib.paper import EXPERIMENTS, experiment
-from vaelib.runs import StoreError, get_or_train
-from vaelib.training import TrainingError
+from vaelib.runs import StoreError, get_or_train, read, store
+from vaelib.training import TrainedRun, TrainingError, initial_model
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,11 +24,20 @@ def main(arguments: list[str] | None = None) -> int:
     results = commands.add_parser("results", help="record the runs that the tables below results/ lack")
     results.add_argument("parts", nargs="*", metavar="part", help="a table; default: all")
     results.add_argument("--seeds", type=int, metavar="N", help="seeds 1 to N of each config; default: the part's own")
+    explore = commands.add_parser("explore", help="write a run as a page to explore, which needs no server")
+    explore.add_argument("run", help=f"{', '.join(EXPERIMENTS)}; or the folder of a run, or its name in the store")
+    explore.add_argument("-o", "--output", required=True, metavar="PAGE", help="the page to write, such as page.html")
+    explore.add_argument("--dataset", help="of an experiment: other data, such as mine.npz")
+    for name in ("latent-dim", "epochs", "seed"):
+        explore.add_argument(f"--{name}", type=int, metavar="N", help="of an experiment: another one")
     options = parser.parse_args(arguments)
     try:
         with _stoppable():
             if options.command == "results":
                 return _results(options.parts, options.seeds)
+            if options.command == "explore":
+                changes = {name: getattr(options, name) for name in ("dataset", "latent_dim", "epochs", "seed")}
+                return _explore(options.run, Path(options.output), changes)
             return _train(options.names or list(EXPERIMENTS))
     except (DataError, StoreError, TrainingError, ValueError) as error:
         print(f"vaelib: {error}", file=sys.stderr)
@@ -82,3 +92,41 @@ def _results(parts: list[str], seeds: int | None) -> int:
         raise ValueError(f"--seeds {seeds}: give a whole number of 1 or more")
     record(parts, seeds=seeds)
     return 0
+
+
+def _explore(name: str, page: Path, changes: dict[str, object]) -> int:
+    from vaelib.explorer import export  # brings matplotlib with it
+
+    if page.is_dir() or not page.parent.is_dir():
+        raise ValueError(f"{page} cannot be written: give a file in a folder that exists")
+    run = _wanted(name, {key: value for key, value in changes.items() if value is not None})
+    try:
+        explorer = export(run, page)
+    except OSError as error:
+        raise ValueError(f"{page} cannot be written: {error.strerror}") from error
+    packed = explorer.packed
+    print(
+        f"{page}: {explorer.name}, {page.stat().st_size / 1e6:.1f} MB. Its {packed.meta['bits']}-bit weights "
+        f"move pixels by at most {255 * packed.deviation.pixel:.2f}/255 and ELBOs by {packed.deviation.nats:.3f} nats."
+    )
+    return 0
+
+
+def _wanted(name: str, changes: dict[str, object]) -> TrainedRun:
+    """The run of an experiment, trained where it is not stored; or one from a folder."""
+    from vaelib.explorer import check
+
+    if name in EXPERIMENTS:
+        dataset = resolve_dataset(changes.pop("dataset", EXPERIMENTS[name].dataset))
+        config = experiment(name, dataset=dataset, **changes)
+        heldout = config.load("test")
+        check(initial_model(config, heldout.images.shape[1]), heldout)  # before minutes of training
+        return get_or_train(config)
+    if changes:
+        raise ValueError(f"{', '.join(changes)} can be changed of {', '.join(EXPERIMENTS)}; {name!r} is a run as it is")
+    folders = [folder for folder in (Path(name), store() / name) if folder.is_dir()]
+    if not folders:
+        raise ValueError(
+            f"no run is called {name!r}: give one of {', '.join(EXPERIMENTS)}, a folder, or a name in {store()}"
+        )
+    return read(folders[0])

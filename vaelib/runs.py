@@ -88,6 +88,23 @@ def stored(config: TrainConfig, *, device: str = "auto") -> TrainedRun | None:
     return None
 
 
+def read(folder: str | os.PathLike) -> TrainedRun:
+    """The run that a folder of a store holds, whatever store it is in; its data are loaded as its config says.
+
+    Raises ValueError, with the folder and the way out, where there is no run or not a whole one, and what
+    `load_dataset` raises.
+    """
+    folder = Path(folder).resolve()
+    try:
+        config = TrainConfig.from_json((folder / "config.json").read_text())
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{folder} holds no run: its config.json cannot be read ({error})") from error
+    try:
+        return _load(folder, config, config.load("train"), config.load("test"))
+    except DamagedRun as damage:
+        raise ValueError(f"the run in {folder} cannot be used: {damage}. Train it again") from damage
+
+
 def store() -> Path:
     """Where runs are kept: `$VAELIB_RUNS`, or `runs/` in the project."""
     return Path(os.environ.get("VAELIB_RUNS") or project_root() / "runs")
