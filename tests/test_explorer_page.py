@@ -241,7 +241,7 @@ def test_a_dot_under_the_mouse_shows_its_image_and_a_click_keeps_it(boots, train
         if keeps:
             boots.mouse("mousePressed", dot_of(boots, alone), held=True)
             boots.mouse("mouseReleased", dot_of(boots, alone), held=True)
-        boots.mouse("mouseMoved", boots.place(".caption"))
+        boots.mouse("mouseMoved", boots.place(".about"))
         boots.drawn()
         kept = alone if keeps else 0
         assert boots.ask("root.querySelector('.what').textContent") == f"held-out image {kept + 1}"
@@ -384,6 +384,16 @@ def test_ten_dimensions_have_a_slider_each_that_is_in_use(page, files, trained):
     assert page.ask("own.surface.done") == 324  # the pictures of the plane through the new point
 
 
+def test_rows_of_numbers_can_be_drawn_on(page, tmp_path):
+    np.savez(tmp_path / "rows.npz", images=np.random.default_rng(0).random((200, 40)))
+    run = fit(TrainConfig(str(tmp_path / "rows.npz"), 2, epochs=1, hidden=(8,)), progress=False)
+    explorer.export(run, tmp_path / "rows.html")
+    page.open(tmp_path / "rows.html")
+    page.click('[data-do="blank"]')
+    page.click(".image")
+    assert page.floats("own.x.pixels").argmax() in (19, 20)
+
+
 def test_one_dimension_is_a_strip(page, files):
     page.open(files / "1.html")
     page.drawn()
@@ -419,7 +429,7 @@ CONTRAST = """(() => {
     const colour = getComputedStyle(e).backgroundColor;
     return colour === 'rgba(0, 0, 0, 0)' ? ground(e.parentElement) : colour;
   };
-  const texts = [...root.querySelectorAll('p, span, b, button, figcaption, label, li, output')]
+  const texts = [...root.querySelectorAll('p, span, b, button, label, li, output')]
     .filter(e => e.offsetWidth && e.textContent.trim());
   return Math.min(...texts.map(e => {
     const [a, b] = [light(getComputedStyle(e).color), light(ground(e))].sort((x, y) => y - x);
@@ -434,7 +444,7 @@ def test_text_has_the_contrast_of_aa(browser, page, files, view):
     page.open(files / "2.html")
     page.drawn()
     assert page.ask(CONTRAST) >= 4.5
-    page.ask("root.querySelector('.caption').style.setProperty('color', '#777')")
+    page.ask("root.querySelector('.about').style.setProperty('color', '#777')")
     assert page.ask(CONTRAST) < 4.5
 
 
@@ -447,7 +457,7 @@ def test_a_page_has_one_name_of_ours(page, files, tmp_path):
 
 
 def test_two_explorers_live_on_one_page(page, trained, tmp_path):
-    both = "".join(explorer.show(trained[k])._repr_html_() for k in (1, 10))
+    both = "".join(explorer.show(trained[k]).html() for k in (1, 10))
     (tmp_path / "both.html").write_text(f"<!DOCTYPE html><meta charset=utf-8>{both}", encoding="utf-8")
     page.open(tmp_path / "both.html")
     page.until("[...document.querySelectorAll('.latent-explorer')].every(e => e.dataset.state === 'live')")

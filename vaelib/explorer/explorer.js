@@ -89,6 +89,8 @@
           this.refresh();
         }),
       );
+      for (const name of [".image", ".mean"]) own.fit(this.find(name), this.meta.shape);
+      this.find(".strip").style.aspectRatio = STRIP * this.find(".mean").style.aspectRatio.split("/")[0];
       this.find(".noise").append(...this.noise.map(({ label }) => label));
       this.find(".axes").append(...this.axes.map(({ label }) => label));
       for (const [label, colour] of this.surface.colours) {
@@ -100,9 +102,10 @@
       }
     }
 
+    // At once: a canvas of another size is empty.
     restyle() {
       this.surface.restyle();
-      this.refresh();
+      if (this.render()) this.refresh();
     }
 
     // Draw once before the next frame, whatever happens until then.

@@ -13,12 +13,14 @@
     context.putImageData(own.picture(context, width, height, pixels, grey), left ?? 0, 0);
   };
 
+  // As wide and high as the image, and never so narrow that no finger hits it.
+  own.fit = (canvas, [height, width]) => (canvas.style.aspectRatio = Math.min(4, Math.max(0.25, width / height)));
+
   // The image x as a sheet: ink goes where the pen goes, and `changed` is given the new pixels and what they are.
   own.Sheet = class {
     constructor(canvas, shape, changed) {
       Object.assign(this, { canvas, shape, changed });
       this.pen = [shape[1] / 2, shape[0] / 2];
-      canvas.style.aspectRatio = `${shape[1]} / ${shape[0]}`;
       let last = null;
       const at = (event) => {
         const box = canvas.getBoundingClientRect();

@@ -86,7 +86,9 @@ def pack(model: VAE, data: ImageDataset, n_images: int = N_IMAGES) -> Packed:
 def check(model: VAE, data: ImageDataset) -> None:
     """Raise ValueError, in one line, for a model or images that the explorer cannot show."""
     if not isinstance(model, VAE):
-        raise ValueError(f"the explorer shows q(z|x), and this run's model, {type(model).__name__}, has none: give it a VAE")
+        raise ValueError(
+            f"the explorer shows q(z|x), and this run's model has none: give a VAE, no {type(model).__name__}"
+        )
     if model.likelihood != "bernoulli":
         raise ValueError(
             f"the explorer fills in eq. 15, the Bernoulli likelihood, and this run has likelihood "
@@ -99,10 +101,6 @@ def check(model: VAE, data: ImageDataset) -> None:
         )
     if data.images.shape[1] != model.data_dim:
         raise ValueError(f"the images have {data.images.shape[1]} pixels and the run's have {model.data_dim}")
-    if min(data.image_shape) < 2:
-        raise ValueError(
-            f"images of shape {data.image_shape} are rows of numbers and no pictures: save them as (N, H, W)"
-        )
     check_pixels(data.images, model.likelihood, data.name)
 
 

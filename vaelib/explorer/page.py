@@ -26,7 +26,7 @@ WHY = "This picture stands in for a live surface, which needs scripts: here they
 
 @dataclass(frozen=True)
 class Explorer:
-    """A run in the page: shows itself as HTML in a notebook."""
+    """A run in the page. In a notebook it shows itself as HTML."""
 
     name: str
     caption: str
@@ -36,7 +36,13 @@ class Explorer:
     def __repr__(self) -> str:
         return f"A live surface of the latent space, in a browser: {self.caption}"
 
-    def _repr_html_(self) -> str:
+    def _repr_mimebundle_(self, **_) -> tuple[dict, dict]:
+        # Under this name another page of the book can show it: ```{glue} explorer, with :doc: mnist.ipynb.
+        named = {"scrapbook": {"name": "explorer", "mime_prefix": ""}}
+        return {"text/html": self.html(), "text/plain": repr(self)}, named
+
+    def html(self) -> str:
+        """The fragment for a page, whole in itself."""
         meta, content = self.packed.meta, base64.b64encode(self.packed.content).decode()
         axes = " and ".join(f"z{k + 1}" for k in meta["dims"])
         return _filled(
@@ -56,14 +62,14 @@ class Explorer:
 
     def page(self) -> str:
         """A whole page, for one file."""
-        return _filled("page.html", title=escape(self.name), explorer=self._repr_html_())
+        return _filled("page.html", title=escape(self.name), explorer=self.html())
 
 
 def show(run: TrainedRun, data: ImageDataset | None = None) -> Explorer:
     """The explorer of a run, with held-out images `data`, by default its own.
 
     Raises ValueError, in one line, for what it cannot show: an autoencoder, another likelihood than Bernoulli, another
-    prior than N(0, I), images that are no pictures or not the model's.
+    prior than N(0, I), images that are not the model's.
     """
     data = run.config.load("test") if data is None else data
     packed = pack(run.model, data)
