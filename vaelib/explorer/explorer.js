@@ -85,8 +85,7 @@
       );
       this.axes = (latentDim > 2 ? active : []).map((k) =>
         slider(k, "z", Math.ceil(reach), ` (${number(nats[k], 1)} nats)`, (value) => {
-          this.z[k] = value;
-          this.refresh();
+          this.moveTo(this.z.map((own, i) => (i === k ? value : own)));
         }),
       );
       for (const name of [".image", ".mean"]) own.fit(this.find(name), this.meta.shape);

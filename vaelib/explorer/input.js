@@ -54,6 +54,7 @@
         const distance = Math.hypot(x - x0 - along * (x1 - x0), y - y0 - along * (y1 - y0));
         return Math.max(old, Math.min(1, Math.max(0, radius + 0.5 - distance)));
       });
+      this.pixels = inked; // the next stroke may come before the next frame
       this.changed(inked, "your drawing");
     }
 

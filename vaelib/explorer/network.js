@@ -26,7 +26,12 @@
       const high = take(Int8Array, outputs * inputs);
       const low = take(Uint8Array, outputs * inputs);
       const scale = take(Float32Array, inputs);
-      return Float32Array.from(high, (byte, i) => (256 * byte + low[i]) * scale[i % inputs]);
+      const weight = new Float32Array(high.length);
+      for (let i = 0, column = 0; i < weight.length; i++, column++) {
+        if (column === inputs) column = 0;
+        weight[i] = (256 * high[i] + low[i]) * scale[column];
+      }
+      return weight;
     };
     const layers = (widths) =>
       widths.slice(1).map((outputs, i) => ({ weight: weights(outputs, widths[i]), bias: take(Float32Array, outputs) }));

@@ -20,7 +20,7 @@ from vaelib.models import VAE
 from vaelib.priors import StandardNormal
 from vaelib.report import class_name
 
-N_IMAGES = 600  # dots on the surface: enough to see the classes, few enough for the page
+N_IMAGES = 400  # dots on the surface: enough to see the classes, few enough for the page
 STEPS = 2**15 - 1  # of a column's largest weight
 # What a page may differ from the run that it shows: half of 1/255 and of 0.1 nat, the rest is for its arithmetic.
 PIXEL, NATS = 0.5 / 255, 0.05

@@ -9,8 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from string import Template
 
-import numpy as np
-from PIL import Image
+import matplotlib.pyplot as plt
 
 from vaelib import latent
 from vaelib.data import ImageDataset
@@ -98,11 +97,11 @@ def export(run: TrainedRun, path: str | Path, data: ImageDataset | None = None) 
 
 def _still(run: TrainedRun, data: ImageDataset, dims: list[int]) -> bytes:
     """A mosaic of decoded pictures, as PNG: what stands where no script runs."""
-    values = latent.prior_quantiles(10)
+    values = latent.prior_quantiles(8)
     pictures = latent.decode_means(run.model, latent.latent_grid(run.config.latent_dim, values, tuple(dims)))
     mosaic = tile(pictures, data.image_shape, len(values), gap=0)
     with BytesIO() as content:
-        Image.fromarray((255 * mosaic).round().astype(np.uint8)).save(content, "png", optimize=True)
+        plt.imsave(content, mosaic, cmap="gray", vmin=0, vmax=1, format="png", pil_kwargs={"optimize": True})
         return content.getvalue()
 
 
