@@ -193,7 +193,7 @@
       }
     }
 
-    // The regions that hold 50 % and 95 % of q(z|x) in the plane; with K = 1 the interval of one and of two σ.
+    // The regions that hold 50 % and 95 % of q(z|x) in the plane; with K = 1 the intervals.
     drawEllipses(context, { mu, sigma }) {
       const { dims, half } = this.meta;
       const at = this.toPixel(mu);
