@@ -3,7 +3,7 @@
 (() => {
   const own = (window.LatentExplorer ??= {});
   const STRIP = 9; // pictures along a walk
-  const number = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
+  const number = (value, digits = 2) => value.toFixed(digits).replace(/^-(?=0\.0*$)/, "").replace("-", "−");
   const { sub } = own;
   const still = matchMedia("(prefers-reduced-motion: reduce)");
 
