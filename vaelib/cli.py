@@ -1,4 +1,4 @@
-"""`python -m vaelib`: train the paper's runs ahead of the book, record the runs behind its verdicts."""
+"""`python -m vaelib`: train the paper's runs ahead of the book, record the runs behind its verdicts, judge claims."""
 
 import argparse
 import signal
@@ -23,11 +23,14 @@ def main(arguments: list[str] | None = None) -> int:
     results = commands.add_parser("results", help="record the runs that the tables below results/ lack")
     results.add_argument("parts", nargs="*", metavar="part", help="a table; default: all")
     results.add_argument("--seeds", type=int, metavar="N", help="seeds 1 to N of each config; default: the part's own")
+    commands.add_parser("claims", help="judge the paper's claims from the recorded runs and print the ledger")
     options = parser.parse_args(arguments)
     try:
         with _stoppable():
             if options.command == "results":
                 return _results(options.parts, options.seeds)
+            if options.command == "claims":
+                return _claims()
             return _train(options.names or list(EXPERIMENTS))
     except (DataError, StoreError, TrainingError, ValueError) as error:
         print(f"vaelib: {error}", file=sys.stderr)
@@ -81,4 +84,11 @@ def _results(parts: list[str], seeds: int | None) -> int:
     if seeds is not None and seeds < 1:
         raise ValueError(f"--seeds {seeds}: give a whole number of 1 or more")
     record(parts, seeds=seeds)
+    return 0
+
+
+def _claims() -> int:
+    from vaelib.claims import ledger  # as above, for pandas
+
+    print(ledger())
     return 0

@@ -5,10 +5,10 @@ Axes: N images, D pixels, K latent, P pairs.
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.func import jvp
 
 from vaelib import latent, measures
 from vaelib.densities import reparameterise
@@ -47,7 +47,7 @@ def figures(run: TrainedRun) -> dict[str, float]:
     a, b = pairs_of_classes(test.labels, 500, seed=run.config.seed)
     return {
         **kept,
-        "fastest": fastest_tenth(speeds(run.model, codes[a], codes[b])),
+        "fastest": fastest_tenth(step_lengths(run.model, codes[a], codes[b])),
         "labels_off": labels_off(samples, train.images, train.labels),
         "told_prior": measures.two_sample_accuracy(drawn, torch.randn(drawn.shape, generator=generator)),
     }
@@ -142,25 +142,21 @@ def neighbors_kept(images: Tensor, codes: Tensor) -> dict[str, float]:
 
 
 @torch.no_grad()
-def speeds(model: LatentModel, start: Tensor, end: Tensor, *, steps: int = STEPS) -> Tensor:
-    """How fast the decoder's picture changes along straight walks between codes start and end (P, K): (P, steps).
+def step_lengths(model: LatentModel, start: Tensor, end: Tensor, *, steps: int = STEPS) -> Tensor:
+    """How far the decoder's picture moves in each step of straight walks from codes start to end (P, K): (P, steps).
 
-    ‖J(z)(end − start)‖ at the middle of each step, J being the Jacobian of the pixel means, by forward differentiation.
+    For small steps ‖J(z)(end − start)‖ / steps, J being the Jacobian of the pixel means; a jump shows as one long step.
     """
-    along = (torch.arange(steps) + 0.5) / steps
-    direction = end - start
-    at_step = [
-        jvp(model.mean_image, (start + share * direction,), (direction,))[1].norm(dim=1) for share in along.tolist()
-    ]
-    return torch.stack(at_step, dim=1)
+    walk = [model.mean_image(start + share * (end - start)) for share in torch.linspace(0, 1, steps + 1).tolist()]
+    return torch.stack([(after - before).norm(dim=1) for before, after in pairwise(walk)], dim=1)
 
 
-def fastest_tenth(speed: Tensor) -> float:
-    """The part of a walk's change that its fastest tenth makes, on average over walks; speed (P, S).
+def fastest_tenth(lengths: Tensor) -> float:
+    """The part of a walk's change that the longest tenth of its steps makes, on average over walks; lengths (P, S).
 
     0.1: it changes evenly; 1: it jumps. NaN where nothing changes on any walk.
     """
-    moving = speed[speed.sum(1) > 0]
+    moving = lengths[lengths.sum(1) > 0]
     if not len(moving):
         return math.nan
     fastest = moving.sort(dim=1, descending=True).values[:, : max(1, round(moving.shape[1] / 10))]

@@ -4,7 +4,7 @@
 """
 
 from vaelib.claims import examples, robustness, strengths, theory, variants
-from vaelib.claims.ledger import NOT_YET, WORDS, Claim, Entry, Unrecorded, judged, word
+from vaelib.claims.judging import NOT_YET, WORDS, Claim, Entry, Unrecorded, judged, word
 from vaelib.claims.page import Ledger
 
 

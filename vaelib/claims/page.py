@@ -1,12 +1,15 @@
 """The ledger as readers see it: a table for the book, lines for a terminal, a picture and a sentence that sum it up."""
 
 import textwrap
+from base64 import b64encode
 from dataclasses import dataclass
+from html import escape
+from io import BytesIO
 
 from matplotlib.figure import Figure
 
 from vaelib import plotting
-from vaelib.claims.ledger import NOT_YET, WORDS, Entry
+from vaelib.claims.judging import NOT_YET, WORDS, Entry
 from vaelib.report.findings import KEY
 from vaelib.report.verdicts import Verdict
 
@@ -52,6 +55,10 @@ class Ledger:
         tiles = {title: [entry.word for _, entry in some] for title, some in self.groups().items() if some}
         return plotting.tiles(tiles, {word: (SIGNS[word], n) for word, n in self.counts().items()})
 
+    def overview(self) -> "Overview":
+        """Picture and sentence together, for a page that has no cell of its own to compute them."""
+        return Overview(self)
+
     def __repr__(self) -> str:
         lines = []
         for title, some in self.groups().items():
@@ -74,6 +81,27 @@ class Ledger:
     def _repr_mimebundle_(self, **_) -> tuple[dict, dict]:
         words = {entry.claim.id: entry.word for entry in self.entries}
         return {"text/markdown": self._markdown(), "text/plain": repr(self)}, {KEY: {"claims": words}}
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The picture of a ledger above its sentence, as HTML, to be glued into another page."""
+
+    ledger: Ledger
+
+    def __repr__(self) -> str:
+        return self.ledger.summary()
+
+    def _repr_html_(self) -> str:
+        with BytesIO() as content:
+            self.ledger.picture().savefig(content, format="png", dpi=200)
+            image = b64encode(content.getvalue()).decode()
+        groups = (f"{title} {len(some)}" for title, some in self.ledger.groups().items() if some)
+        alt = f"A numbered tile for each claim, with the sign and colour of its verdict: {', '.join(groups)}."
+        return (
+            f'<figure class="ledger"><img src="data:image/png;base64,{image}" alt="{escape(alt)}" width="480">'
+            f"<figcaption>{escape(self.ledger.summary())}</figcaption></figure>"
+        )
 
 
 def _plain(part: Verdict) -> str:

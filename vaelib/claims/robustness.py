@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from vaelib import results
-from vaelib.claims.ledger import Claim, Unrecorded
+from vaelib.claims.judging import Claim, Unrecorded
 from vaelib.report.verdicts import Verdict
 
 

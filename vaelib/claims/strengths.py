@@ -12,8 +12,8 @@ from torch.distributions import MultivariateNormal
 
 from vaelib import strengths
 from vaelib.claims import examples
+from vaelib.claims.judging import Claim, difference, numbers, rows
 from vaelib.claims.known import NEAR, off, seeded
-from vaelib.claims.ledger import Claim, difference, numbers, rows
 from vaelib.config import TrainConfig
 from vaelib.measures import rotated
 from vaelib.report import rules

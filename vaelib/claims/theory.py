@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 
 from vaelib import bounds, densities
+from vaelib.claims.judging import Claim
 from vaelib.claims.known import ERRORS, NEAR, SAME, by_average, known, off, seeded, within
-from vaelib.claims.ledger import Claim
 from vaelib.models import VAE
 from vaelib.report.verdicts import HELD, Verdict, exact
 

@@ -7,8 +7,8 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from vaelib import densities, evidence
+from vaelib.claims.judging import Claim, difference, numbers
 from vaelib.claims.known import SAME, known, off, seeded, within
-from vaelib.claims.ledger import Claim, difference, numbers
 from vaelib.report import rules
 from vaelib.report.verdicts import Verdict
 
