@@ -15,7 +15,7 @@ from vaelib.report import counts, planes, rules
 from vaelib.report.verdicts import Verdict, above, below, exact
 from vaelib.strengths import CONFIG
 
-MNIST, FASHION = experiment("mnist"), experiment("fashion_mnist")
+MNIST, FASHION, BOOTS_2D = (experiment(name) for name in ("mnist", "fashion_mnist", "boots_2d"))
 
 
 # §4.1
@@ -130,7 +130,7 @@ def garments() -> Sequence[Verdict]:
 
 
 def of_axes() -> dict[str, Verdict]:
-    return rules.axes("ankle boots", numbers("boots_axes", experiment("boots_2d")))
+    return rules.axes("ankle boots", numbers("boots_axes", BOOTS_2D))
 
 
 def figure_7() -> Sequence[Verdict]:
