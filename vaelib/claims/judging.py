@@ -4,6 +4,7 @@ A claim of the paper comes down to one statement or a few that a chapter or a co
 not hold, too close to call. The word for the claim follows from these by `word`.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -120,4 +121,4 @@ def numbers(part: str, config: results.Config) -> dict[str, list[float]]:
 
 def difference(part: str, a: TrainConfig, b: TrainConfig, name: str) -> list[float]:
     """A measure of `a` less that of `b`, for the seeds that both were recorded with. Raises what `rows` raises."""
-    return (rows(part, a)[name] - rows(part, b)[name]).dropna().tolist() or [float("nan")]
+    return (rows(part, a)[name] - rows(part, b)[name]).dropna().tolist() or [math.nan]

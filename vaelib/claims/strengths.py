@@ -4,6 +4,7 @@ A rule that no chapter has stands here; it was written down before the runs that
 their numbers.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -89,7 +90,8 @@ def blur_by_objective() -> Sequence[Verdict]:
 def complexity() -> Sequence[Verdict]:
     ends = {units: rows("strengths_seeds", width(units, MIDDLE))["heldout"] for units in (LINEAR, NETWORK)}
     away = {units: (values - values.mean()).abs() for units, values in ends.items()}
-    return (rules.complexity((away[NETWORK] - away[LINEAR]).dropna().tolist(), f"{NETWORK} units"),)
+    farther = (away[NETWORK] - away[LINEAR]).dropna().tolist() or [math.nan]
+    return (rules.complexity(farther, f"{NETWORK} units"),)
 
 
 def memorization() -> Sequence[Verdict]:
