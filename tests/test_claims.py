@@ -411,11 +411,11 @@ def test_the_table_has_a_row_for_each_claim_and_links():
     rows = [line for line in shown["text/markdown"].splitlines() if line.startswith("| **")]
     assert len(rows) == 3
     assert "one \\| and one" in rows[0]
-    assert "(held if it is 2)" in rows[0]
+    assert "Held if it is 2." in rows[0]
     assert "{ref}`Equation <eq-10>`" in rows[0]
-    assert "too close to call" in rows[2]
+    assert "**Too close to call**: more." in rows[2]
     assert metadata["vaelib"]["claims"] == {"sum": "reproduced", "why": "cannot be tested", "both": "partly"}
-    for text in ("1. A sum. (§2.3)", "It is one.", "✓ reproduced", small().summary()):
+    for text in ("1. A sum. (§2.3, sum)", "It is one.", "✓ reproduced", small().summary()):
         assert text in shown["text/plain"]
 
 

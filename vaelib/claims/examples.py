@@ -1,6 +1,7 @@
 """The claims of §4, on MNIST and Fashion-MNIST: recorded runs, judged by the rules of the chapters.
 
-The rules on what the parts "figures", "layout" and "repair" record stand here and were written down before their runs.
+What each function here asks stands with its claim, at the end. The rules on what the parts "figures", "layout" and
+"repair" record stand here and were written down before their runs.
 """
 
 import math

@@ -73,11 +73,7 @@ def judged(claim: Claim) -> Entry:
         parts = tuple(claim.judge())
     except Unrecorded as lack:
         return Entry(claim, (), NOT_YET, str(lack))
-    return Entry(
-        claim,
-        parts,
-        word(part.outcome if part.outcome or part.measured != NOT_MEASURED else NOT_MEASURED for part in parts),
-    )
+    return Entry(claim, parts, word(NOT_MEASURED if part.measured == NOT_MEASURED else part.outcome for part in parts))
 
 
 def word(outcomes: Iterable[str | None]) -> str:

@@ -64,7 +64,10 @@ class Ledger:
         for title, some in self.groups().items():
             lines += ["", title]
             for number, entry in some:
-                lines += ["", *_wrapped(f"{number}. {entry.claim.statement} (§{entry.claim.section})", 2)]
+                lines += [
+                    "",
+                    *_wrapped(f"{number}. {entry.claim.statement} (§{entry.claim.section}, {entry.claim.id})", 2),
+                ]
                 lines += _wrapped(f"{SIGNS[entry.word]} {entry.word}", 4)
                 lines += [line for part in entry.parts for line in _wrapped(f"- {_plain(part)}", 6)]
                 lines += _wrapped(entry.why, 6) if entry.why else []
@@ -105,7 +108,7 @@ class Overview:
 
 
 def _plain(part: Verdict) -> str:
-    return f"{part.claim}: {part.measured}; held if {part.rule}: {part.outcome or UNDECIDED}"
+    return f"{part.outcome or UNDECIDED}: {part.claim}. {part.measured}. Held if {part.rule}."
 
 
 def _wrapped(text: str, indent: int) -> list[str]:
@@ -114,12 +117,13 @@ def _wrapped(text: str, indent: int) -> list[str]:
 
 def _row(number: int, entry: Entry) -> str:
     claim = entry.claim
-    what = f"**{number}.** {claim.statement} (§{claim.section})<br>*{claim.test}* {_link(claim.shown)}"
+    what = f"**{number}.** {claim.statement} (§{claim.section}, `{claim.id}`)<br>*{claim.test}* {_link(claim.shown)}"
     parts = [
-        f"{part.claim}: {part.measured}: **{part.outcome or UNDECIDED}** <small>(held if {part.rule})</small>"
+        f"**{(part.outcome or UNDECIDED).capitalize()}**: {part.claim}. {part.measured}. "
+        f"<small>Held if {part.rule}.</small>"
         for part in entry.parts
     ]
-    cells = (what, "<br>".join(parts) or entry.why, f"**{SIGNS[entry.word]} {entry.word}**")
+    cells = (what, "<br><br>".join(parts) or entry.why, f"**{SIGNS[entry.word]} {entry.word}**")
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

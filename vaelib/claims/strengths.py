@@ -1,7 +1,7 @@
 """The claims of §3, on strengths and weaknesses: recorded runs, judged by the rules of the chapters.
 
-A rule that no chapter has stands here; it was written down before the runs that it judges, unless the chapter shows
-their numbers.
+What each function here asks stands with its claim, at the end. A rule that no chapter has stands here; it was written
+down before the runs that it judges, unless the chapter shows their numbers.
 """
 
 import math

@@ -1,4 +1,7 @@
-"""The claims of §2.3–2.5: equations, judged by computing both sides whenever they are asked for."""
+"""The claims of §2.3–2.5: equations, judged by computing both sides whenever they are asked for.
+
+What each function here asks stands with its claim, at the end.
+"""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,7 @@
-"""The claims of §2.6, on autoencoders and priors: computed, and read from recorded runs."""
+"""The claims of §2.6, on autoencoders and priors: computed, and read from recorded runs.
+
+What each function here asks stands with its claim, at the end.
+"""
 
 import math
 from collections.abc import Sequence
