@@ -108,7 +108,12 @@ class Overview:
 
 
 def _plain(part: Verdict) -> str:
-    return f"{part.outcome or UNDECIDED}: {part.claim}. {part.measured}. Held if {part.rule}."
+    return f"{part.outcome or UNDECIDED}: {part.claim}. {_begun(part.measured)}. Held if {part.rule}."
+
+
+def _begun(text: str) -> str:
+    """With a capital letter, where it begins with one that is no symbol."""
+    return text[:1].upper() + text[1:] if text[:1].isascii() else text
 
 
 def _wrapped(text: str, indent: int) -> list[str]:
@@ -119,7 +124,7 @@ def _row(number: int, entry: Entry) -> str:
     claim = entry.claim
     what = f"**{number}.** {claim.statement} (§{claim.section}, `{claim.id}`)<br>*{claim.test}* {_link(claim.shown)}"
     parts = [
-        f"**{(part.outcome or UNDECIDED).capitalize()}**: {part.claim}. {part.measured}. "
+        f"**{(part.outcome or UNDECIDED).capitalize()}**: {part.claim}. {_begun(part.measured)}. "
         f"<small>Held if {part.rule}.</small>"
         for part in entry.parts
     ]
