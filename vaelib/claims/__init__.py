@@ -4,6 +4,7 @@
 """
 
 from vaelib.claims import examples, robustness, strengths, theory, variants
+from vaelib.claims.examples import only_here
 from vaelib.claims.judging import NOT_YET, WORDS, Claim, Entry, Unrecorded, judged, word
 from vaelib.claims.page import Ledger
 
@@ -21,4 +22,16 @@ def ledger() -> Ledger:
     return Ledger(tuple(map(judged, LEDGER)))
 
 
-__all__ = ["LEDGER", "NOT_YET", "WORDS", "Claim", "Entry", "Ledger", "Unrecorded", "judged", "ledger", "word"]
+__all__ = [
+    "LEDGER",
+    "NOT_YET",
+    "WORDS",
+    "Claim",
+    "Entry",
+    "Ledger",
+    "Unrecorded",
+    "judged",
+    "ledger",
+    "only_here",
+    "word",
+]

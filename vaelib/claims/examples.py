@@ -161,6 +161,29 @@ def dimension() -> Sequence[Verdict]:
     return (two,)
 
 
+def only_here() -> dict[str, dict[str, list[float]]]:
+    """What no chapter draws, for `plotting.dots`: by panel and name, a value a seed; none where none is recorded."""
+
+    def recorded(part: str, config: TrainConfig) -> dict[str, list[float]]:
+        try:
+            return numbers(part, config)
+        except Unrecorded:
+            return {}
+
+    left, found = recorded("repair", CONFIG), recorded("figures", MNIST)
+    names = {"VAE": "vae", "AE": "ae", "PCA": "pca", "mean": "mean"}
+    shares = {"longest tenth": "fastest", "other label": "labels_off", "told apart": "told_prior"}
+    codes = {"VAE": "", "PCA": "_pca", "t-SNE": "_tsne"}
+    return {
+        "error in an erased square": {name: left.get(column, []) for name, column in names.items()},
+        "walks, samples, codes": {name: found.get(column, []) for name, column in shares.items()},
+        **{
+            title: {name: found.get(f"{measure}{code}", []) for name, code in codes.items()}
+            for title, measure in (("trustworthiness", "trust"), ("continuity", "continuity"))
+        },
+    }
+
+
 CLAIMS = (
     Claim(
         "layers", "4.1", "The model is composed of eight hidden layers.",
@@ -174,7 +197,7 @@ CLAIMS = (
     Claim(
         "repair", "4.1.1", "It fills in missing details.",
         "A 5 × 5 square around a pixel of ink is erased from held-out digits: how much of it comes back. Small "
-        "networks on 6,000 images.", "fig-2-mnist", repair,
+        "networks on 6,000 images.", "fig-claims-strokes", repair,
     ),
     Claim(
         "separation", "4.1.1", "Digits lie in different clusters, though no label was used (Figure 3).",
@@ -182,8 +205,8 @@ CLAIMS = (
     ),
     Claim(
         "neighbors", "4.1.1", "VAEs are effective at dimension reduction.",
-        "Trustworthiness and continuity of the codes of 2,000 held-out digits, beside PCA and t-SNE.", "fig-3-mnist",
-        neighbors,
+        "Trustworthiness and continuity of the codes of 2,000 held-out digits, beside PCA and t-SNE.",
+        "fig-claims-neighbors", neighbors,
     ),
     Claim(
         "smooth", "4.1.2", "The manifold is smooth: digits turn into each other (Figure 4).",
