@@ -463,7 +463,7 @@ def test_no_module_of_the_ledger_types_an_outcome():
 def test_what_is_drawn_only_here_is_what_is_recorded(world):
     assert [list(names) for names in claims.only_here().values()] == [
         ["VAE", "AE", "PCA", "mean"],
-        ["longest tenth", "other label", "told apart"],
+        ["walks", "samples", "codes"],
         ["VAE", "PCA", "t-SNE"],
         ["VAE", "PCA", "t-SNE"],
     ]

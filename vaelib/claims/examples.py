@@ -172,11 +172,11 @@ def only_here() -> dict[str, dict[str, list[float]]]:
 
     left, found = recorded("repair", CONFIG), recorded("figures", MNIST)
     names = {"VAE": "vae", "AE": "ae", "PCA": "pca", "mean": "mean"}
-    shares = {"longest tenth": "fastest", "other label": "labels_off", "told apart": "told_prior"}
+    shares = {"walks": "fastest", "samples": "labels_off", "codes": "told_prior"}
     codes = {"VAE": "", "PCA": "_pca", "t-SNE": "_tsne"}
     return {
         "error in an erased square": {name: left.get(column, []) for name, column in names.items()},
-        "walks, samples, codes": {name: found.get(column, []) for name, column in shares.items()},
+        "three shares of the VAE": {name: found.get(column, []) for name, column in shares.items()},
         **{
             title: {name: found.get(f"{measure}{code}", []) for name, code in codes.items()}
             for title, measure in (("trustworthiness", "trust"), ("continuity", "continuity"))
