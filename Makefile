@@ -12,7 +12,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env data book train results rerun test planted portability verify numbers lint format lab equations mutants bench lock clean
+.PHONY: help env data book train results claims rerun test planted portability verify numbers lint format lab equations mutants bench lock clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ train: data ## train the paper's runs that are not stored yet
 
 results: data ## record the runs that tables in results/ lack: make results PART=planes SEEDS=3
 	@$(PY) -m vaelib results $(PART) $(if $(SEEDS),--seeds $(SEEDS))
+
+claims: env ## judge the paper's claims from results/ and print the ledger
+	@$(PY) -m vaelib claims
 
 rerun: ## one chapter with other parameters: make rerun CHAPTER=mnist LATENT_DIM=10
 	@$(PYTHON) -m tools.rerun --make --check

@@ -45,6 +45,7 @@ FIGURES = {
     "dots of nothing": lambda: plotting.dots({"a": {}}, level=2),
     "diagram": lambda: plotting.vae_diagram((784, 400, 256, 128), 2),
     "linear diagram": lambda: plotting.vae_diagram((784,), 10),
+    "tiles": lambda: plotting.tiles({"One": ["yes"] * 13, "Two": ["no"]}, {"yes": ("✓", 13), "no": ("✗", 1)}),
 }
 
 
@@ -213,3 +214,16 @@ def test_no_dot_lies_outside_the_shared_scale(ylim):
     assert low < 1.0
     assert high > 5.0
     assert bool(low == 0) is (ylim is None)
+
+
+def test_tiles_run_on_from_group_to_group_and_have_the_sign_of_their_kind():
+    figure = plotting.tiles({"One": ["yes", "no"] * 6, "Two": ["no"]}, {"yes": ("✓", 6), "no": ("✗", 7)})
+    [ax] = figure.axes
+    words = [text.get_text() for text in ax.texts]
+    numbered = [word for word in words if "\n" in word]
+    assert numbered == [f"{n}\n{'✗' if n == 13 or n % 2 == 0 else '✓'}" for n in range(1, 14)]
+    assert {"yes: 6", "no: 7", "One", "Two"} <= set(words)
+    squares = [patch for patch in ax.patches if patch.get_width() > 0.9]
+    assert len(squares) == 13
+    assert squares[0].get_facecolor() == squares[2].get_facecolor() != squares[1].get_facecolor()
+    assert len({patch.get_xy() for patch in squares}) == 13  # none lies on another

@@ -144,7 +144,9 @@ def parse(asked: Mapping[str, str]) -> list[Execution]:
 
 
 def _own_sizes() -> dict[str, int]:
-    return {path.stem: parameters(path)["latent_dim"] for path in chapters(ROOT)}
+    """The latent size of each chapter; the ledger of claims has none, nor a run of its own."""
+    known = {path.stem: parameters(path) for path in chapters(ROOT)}
+    return {name: values["latent_dim"] for name, values in known.items() if values}
 
 
 class Kept:

@@ -1,4 +1,4 @@
-"""`python -m vaelib`: train the paper's runs ahead of the book, record runs behind its verdicts, export one."""
+"""`python -m vaelib`: train the paper's runs, record those behind the verdicts, judge its claims, export a run."""
 
 import argparse
 import signal
@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     explore.add_argument("--dataset", help="of an experiment: other data, such as mine.npz")
     for name in ("latent-dim", "epochs", "seed"):
         explore.add_argument(f"--{name}", type=int, metavar="N", help="of an experiment: another one")
+    commands.add_parser("claims", help="judge the paper's claims from the recorded runs and print the ledger")
     options = parser.parse_args(arguments)
     try:
         with _stoppable():
@@ -38,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
             if options.command == "explore":
                 changes = {name: getattr(options, name) for name in ("dataset", "latent_dim", "epochs", "seed")}
                 return _explore(options.run, Path(options.output), changes)
+            if options.command == "claims":
+                return _claims()
             return _train(options.names or list(EXPERIMENTS))
     except (DataError, StoreError, TrainingError, ValueError) as error:
         print(f"vaelib: {error}", file=sys.stderr)
@@ -130,3 +133,10 @@ def _wanted(name: str, changes: dict[str, object]) -> TrainedRun:
             f"no run is called {name!r}: give one of {', '.join(EXPERIMENTS)}, a folder, or a name in {store()}"
         )
     return read(folders[0])
+
+
+def _claims() -> int:
+    from vaelib.claims import ledger  # as above, for pandas
+
+    print(ledger())
+    return 0

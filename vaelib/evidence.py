@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from vaelib import dimensions, factors, latent, measures, priors, strengths, synthetic, variants
+from vaelib import dimensions, factors, latent, measures, pictures, priors, strengths, synthetic, variants
 from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset
 from vaelib.densities import reparameterise
@@ -214,6 +214,9 @@ SPARSE = replace(GARMENTS, epochs=30, latent_dim=20, hidden=(256, 128), batch_si
 
 PARTS = {
     "planes": Part((experiment("mnist"), experiment("fashion_mnist")), plane, 5),
+    "figures": Part((experiment("mnist"), experiment("fashion_mnist")), pictures.figures, 5),
+    "layout": Part((experiment("mnist"),), pictures.layout, 5),
+    "repair": Part((strengths.CONFIG,), pictures.repair, 5),
     "boots_axes": Part((experiment("boots_2d"),), boots_axes, 10),
     "drawn_boots_axes": Part((experiment("boots_2d", dataset="synthetic-boots"),), drawn_boots_axes, 10),
     "boots_dimension": Part(tuple(replace(BOOTS, latent_dim=k) for k in (20, 5, 10, 50)), dimension, 10),

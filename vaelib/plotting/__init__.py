@@ -12,7 +12,7 @@ from vaelib.plotting.charts import (
     spans,
 )
 from vaelib.plotting.codes import code_panels, factor_maps, histograms, latent_scatter, posterior_and_q, scree
-from vaelib.plotting.diagrams import vae_diagram
+from vaelib.plotting.diagrams import tiles, vae_diagram
 from vaelib.plotting.images import image_grid, image_rows, manifold, tile
 
 __all__ = [
@@ -35,5 +35,6 @@ __all__ = [
     "scree",
     "spans",
     "tile",
+    "tiles",
     "vae_diagram",
 ]

@@ -1,12 +1,12 @@
-"""Figure 1: the model as a diagram."""
+"""Figure 1: the model as a diagram; tiles that sum up a list."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from vaelib.plotting.style import BLUE, GREEN, INK, ORANGE, STYLE, done
+from vaelib.plotting.style import BLUE, GREEN, INK, ORANGE, PURPLE, STYLE, done
 
 
 def vae_diagram(widths: Sequence[int], latent_dim: int) -> Figure:
@@ -39,5 +39,41 @@ def vae_diagram(widths: Sequence[int], latent_dim: int) -> Figure:
             ax.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=12, color=INK))
         ax.add_patch(FancyArrowPatch((7.25, 0.45), (7.25, 0.95), arrowstyle="-|>", mutation_scale=12, color=ORANGE))
         ax.set(xlim=(0, 13.0), ylim=(-0.7, 2.8), aspect="equal")
+        ax.axis("off")
+    return done(figure)
+
+
+# Fills of the kinds of tiles, in this order; the signs tell them apart without colour.
+FILLS = (GREEN, "#F0E442", ORANGE, PURPLE, "#BBBBBB", "white")
+
+
+def tiles(groups: Mapping[str, Sequence[str]], kinds: Mapping[str, tuple[str, int]], *, per_row: int = 10) -> Figure:
+    """A numbered tile for each member of the named groups, numbers running on, with the colour and sign of its kind.
+
+    `kinds`, at most six in order, have a sign and a number that the legend prints. Narrow, for small screens.
+    """
+    fills, legend = dict(zip(kinds, FILLS, strict=False)), -(-len(kinds) // 2)
+    lines = sum(-(-len(group) // per_row) for group in groups.values())
+    height = 0.55 * legend + lines + 0.8 * len(groups) + 0.1
+    with plt.rc_context(STYLE):
+        figure, ax = plt.subplots(figsize=(4.6, 0.46 * height))
+
+        def tile(x: float, y: float, kind: str, text: str, size: float = 1.0) -> None:
+            ax.add_patch(Rectangle((x, y), 0.92 * size, 0.92 * size, fc=fills[kind], ec=INK, lw=0.6))
+            ax.text(x + 0.46 * size, y + 0.46 * size, text, ha="center", va="center", color=INK, fontsize=8.5)
+
+        for place, (kind, (sign, n)) in enumerate(kinds.items()):
+            x, y = per_row / 2 * (place // legend), 0.55 * (place % legend)
+            tile(x, y, kind, sign, 0.5)
+            ax.text(x + 0.7, y + 0.23, f"{kind}: {n}", va="center", color=INK, fontsize=9.5)
+        y, number = 0.55 * legend, 0
+        for title, group in groups.items():
+            ax.text(0, y + 0.45, title, va="center", color=INK, fontsize=9.5)
+            y += 0.8
+            for place, kind in enumerate(group):
+                number += 1
+                tile(place % per_row, y + place // per_row, kind, f"{number}\n{kinds[kind][0]}")
+            y += -(-len(group) // per_row)
+        ax.set(xlim=(-0.05, per_row), ylim=(y + 0.05, -0.05), aspect="equal")
         ax.axis("off")
     return done(figure)
