@@ -35,7 +35,7 @@ def plants(base: dict, noise: Path) -> dict[str, tuple[dict, str]]:
         "K = 1": (base | {"latent_dim": 1}, ""),
         "K = 10": (base | {"latent_dim": 10}, ""),
         "no steps": (base, "steps(0)"),
-        "wild steps": (base, "steps(100)"),
+        "wild steps": (base, "steps(30)"),
     }
     if "dataset" in base:
         found |= {
