@@ -1,6 +1,7 @@
-"""`python -m vaelib`: train the paper's runs ahead of the book, record the runs behind its verdicts."""
+"""`python -m vaelib`: train the paper's runs ahead, record the runs behind verdicts, rerun a chapter over a grid."""
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -8,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from vaelib.data import DataError, resolve_dataset
+from vaelib.data import DataError, project_root, resolve_dataset
 from vaelib.paper import EXPERIMENTS, experiment
 from vaelib.runs import StoreError, get_or_train
 from vaelib.training import TrainingError
@@ -23,6 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     results = commands.add_parser("results", help="record the runs that the tables below results/ lack")
     results.add_argument("parts", nargs="*", metavar="part", help="a table; default: all")
     results.add_argument("--seeds", type=int, metavar="N", help="seeds 1 to N of each config; default: the part's own")
+    commands.add_parser("sweep", help="rerun a chapter over a grid: CHAPTER=mnist LATENT_DIM='1 2 5' [--dry-run] ...")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["sweep"]:  # whose words are read where chapters are known
+        return _sweep(arguments[1:])
     options = parser.parse_args(arguments)
     try:
         with _stoppable():
@@ -82,3 +87,13 @@ def _results(parts: list[str], seeds: int | None) -> int:
         raise ValueError(f"--seeds {seeds}: give a whole number of 1 or more")
     record(parts, seeds=seeds)
     return 0
+
+
+def _sweep(words: list[str]) -> int:
+    """Go on as `tools.sweep` of the checkout: chapters are not part of this package."""
+    root = project_root()
+    if not (root / "tools" / "sweep.py").is_file():
+        print(f"vaelib: {root} has no chapters to rerun: call a sweep in a checkout of the book", file=sys.stderr)
+        return 1
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    os.execv(sys.executable, [sys.executable, "-m", "tools.sweep", *words])
