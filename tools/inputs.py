@@ -47,11 +47,12 @@ def environment_digest(root: Path, facts: Mapping[str, str]) -> str:
     return tree_digest(root, code_files(root), facts)
 
 
-def inputs_digest(root: Path, facts: Mapping[str, str]) -> str:
+def inputs_digest(root: Path, facts: dict[str, str]) -> str:
     """A digest of everything that the site is made from."""
     book = [path for path in (root / "book").rglob("*") if path.is_file() and ".ipynb_checkpoints" not in path.parts]
     files = [*code_files(root), *book, root / "_config.yml", root / "_toc.yml", *(root / "tools").glob("*.py")]
-    return tree_digest(root, files, facts)
+    reruns = " ".join(sorted(path.stem for path in (root / "reruns").glob("*.html")))  # a page links them
+    return tree_digest(root, files, facts | {"reruns": reruns})
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from tools.chapters import QUIET_KERNEL, ROOT, BookError, find_stop, parameters
 from tools.processes import end_with_parent, interruptible
 
 MINIMUM = {"latent_dim": 1, "epochs": 1, "seed": 0}
+SEEDS = 2**32  # as many as `vaelib.TrainConfig` takes, which cannot be asked where nothing is installed
 MAKES_OWN = {"PYTHON", "VAELIB_DATA", "VAELIB_RUNS"}
 EXAMPLE = "make rerun CHAPTER=mnist LATENT_DIM=10"
 STOPPED, DIED = 1, 3  # exit statuses: a cell raised an error, or its kernel died, as where memory runs out
@@ -113,6 +114,8 @@ def _value(name: str, text: str, default: object) -> object:
             raise BookError(f"{shown}: give a whole number") from None
         if number < MINIMUM.get(name, number):
             raise BookError(f"{shown}: give a whole number of {MINIMUM[name]} or more")
+        if name == "seed" and number >= SEEDS:
+            raise BookError(f"{shown}: give a whole number below {SEEDS}")
         return number
     if isinstance(default, float):
         try:

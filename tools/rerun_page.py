@@ -9,10 +9,9 @@ from html import escape
 from pathlib import Path
 
 import nbformat
-from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
-from tools import staging
+from tools import rerun_record, staging
 from tools.typeset import MISSING, sphinx
 
 BOOK = "../_build/html/"  # seen from reruns/
@@ -35,7 +34,9 @@ def typeset(root: Path, folder: Path, name: str, chapter: str, notebook: Noteboo
     opened = text.replace(heading, f"# {title}\n\n{_note(heading, name, chapter, values, built)}", 1)
     staged = staging.texts(root) | {
         "index.md": _index(root / "reruns", name, title, built).encode(),
-        f"{name}.ipynb": staging.page(_with_text(notebook, text, opened)),
+        f"{name}.ipynb": staging.page(
+            _with_text(notebook, text, opened), reruns=rerun_record.listed(rerun_record.titles(root / "reruns"))
+        ),
     }
     staging.stage(source, staged)
     toc = folder / "_toc.yml"
@@ -110,15 +111,7 @@ def _with_text(notebook: NotebookNode, old: str, new: str) -> NotebookNode:
 
 def _index(reruns: Path, name: str, title: str, built: bool) -> str:
     """The page that lists all reruns, by the titles of their pages."""
-    titles = {name: title.replace("\\", "")}
-    for page in reruns.glob("*.html"):
-        if page.stem not in ("index", name):
-            with page.open(encoding="utf-8") as file:
-                head = BeautifulSoup(file.read(5000), "html.parser")
-            titles[page.stem] = head.title.get_text().partition(" — ")[0] if head.title else page.stem
-    lines = [f'<li><a href="{escape(each)}.html">{escape(titles[each])}</a></li>' for each in sorted(titles)]
+    titles = rerun_record.titles(reruns) | {name: title.replace("\\", "")}
     book = f'<a href="{BOOK}index.html">the book</a>' if built else "the book"
-    return (
-        f"# Reruns\n\nChapters of {book}, run again with other parameters (`make rerun`).\n\n"
-        f"<ul>\n{''.join(lines)}\n</ul>\n"
-    )
+    listed = rerun_record.listed(dict(sorted(titles.items())))
+    return f"# Reruns\n\nChapters of {book}, run again with other parameters (`make rerun`).\n\n{listed}\n"

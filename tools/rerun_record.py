@@ -9,12 +9,15 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from html import escape, unescape
 from pathlib import Path
 
 from tools.chapters import write_whole
 from tools.inputs import environment_digest, facts_apart
 
 ELBO = re.compile(r"held-out ELBO (-?\d+\.\d) nats")  # in the small print of `vaelib.report.provenance`
+
+TITLE = re.compile(r"<title>([^<]*)</title>")
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,28 @@ def _read(path: Path) -> Record | None:
 
 def _path(reruns: Path, name: str) -> Path:
     return reruns / ".records" / f"{name}.json"
+
+
+def titles(reruns: Path) -> dict[str, str]:
+    """The title of each rerun's page by its name, sorted as people count."""
+    found = {}
+    for page in sorted(reruns.glob("*.html"), key=lambda page: _counted(page.stem)):
+        if page.stem != "index":
+            with page.open(encoding="utf-8") as file:
+                head = TITLE.search(file.read(5000))
+            found[page.stem] = unescape(head[1]).partition(" — ")[0] if head else page.stem
+    return found
+
+
+def _counted(name: str) -> list:
+    """A name as a key that puts K10 after K2."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def listed(titles: Mapping[str, str], folder: str = "") -> str:
+    """Links to the pages of reruns in `folder`, with their titles, as an HTML list."""
+    lines = [f'<li><a href="{folder}{escape(name)}.html">{escape(title)}</a></li>' for name, title in titles.items()]
+    return f"<ul>\n{''.join(lines)}\n</ul>" if lines else "There is none beside this page yet."
 
 
 def without_times(notebook: Mapping) -> Mapping:
