@@ -31,7 +31,8 @@ def typeset(root, folder, name, chapter, notebook, values):
 # What a chapter shows, and how often it ran: one letter a time.
 SHOWS = """\
 open({log!r}, "a").write("x")
-display({{"text/plain": f"held-out ELBO {{-100.0 - latent_dim:.1f}} nats per image"}}, raw=True)
+elbo = f"held-out ELBO {{-100.0 - latent_dim:.1f}} nats per image"
+display({{"text/plain": f"8 × 8 digits (data 0123abcd) · K = {{latent_dim}} · {{elbo}}"}}, raw=True)
 """
 KEPT = "Interrupted. What was rerun so far is kept; the same command goes on from there."
 
@@ -160,9 +161,14 @@ def test_a_sweep_reruns_what_is_missing_and_says_so(own_book):
     ]
     status, out, err = swept(own_book, "LATENT_DIM=1 2", "SEED=0")
     assert (status, ran(own_book)) == (0, 2)
-    assert len(re.findall(r"^trial-K[12]-seed0: \d+ s, held-out ELBO -10[12]\.0 nats$", out, flags=re.M)) == 2
-    assert re.search(r"trial-K2-seed0 +2 +0 +rerun +[\d.]+ +-102", out)
-    assert "trial: 100%" in err and "2/2" in err
+    assert (
+        len(re.findall(r"^trial-K[12]-seed0: \d+ s, 8 × 8 digits, held-out ELBO -10[12]\.0 nats$", out, flags=re.M))
+        == 2
+    )
+    assert re.search(r"trial-K2-seed0 +2 +0 +rerun +[\d.]+ +8 × 8 digits +-102", out)
+    whole = [line for line in err.splitlines() if line.startswith("trial: ")]
+    assert [re.search(r"\d/2 \[", line)[0] for line in whole] == ["1/2 [", "2/2 ["]
+    assert re.search(r"<\d\d:\d\d", whole[0])  # the time that is left
     before = kept(own_book)
     status, out, _ = swept(own_book, "LATENT_DIM=1 2", "SEED=0 1", "--dry-run")
     assert re.search(r"4 reruns, 2 of them there, 2 to run; by recorded times \d+ s of work, \d+ s with", out)
@@ -256,11 +262,11 @@ def test_a_sweep_that_is_killed_and_resumed_is_as_one_left_alone(own_book, numbe
 
 def test_times_are_expected_from_the_nearest_kind():
     records = [
-        Record("trial", {"latent_dim": 2, "seed": 1}, "", 10, None),
-        Record("trial", {"latent_dim": 2, "seed": 2}, "", 20, None),
-        Record("trial", {"latent_dim": 9}, "", 60, None),
-        Record("trial", {"latent_dim": 2, "smoke": True}, "", 1, None),
-        Record("other", {"latent_dim": 2}, "", 1000, None),
+        Record("trial", {"latent_dim": 2, "seed": 1}, "", 10, None, None),
+        Record("trial", {"latent_dim": 2, "seed": 2}, "", 20, None, None),
+        Record("trial", {"latent_dim": 9}, "", 60, None, None),
+        Record("trial", {"latent_dim": 2, "smoke": True}, "", 1, None, None),
+        Record("other", {"latent_dim": 2}, "", 1000, None, None),
     ]
     assert sweep_report.expected(records, "trial", {"latent_dim": 2, "seed": 7}) == 15
     assert sweep_report.expected(records, "trial", {"latent_dim": 5}) == 30
@@ -269,7 +275,7 @@ def test_times_are_expected_from_the_nearest_kind():
 
 
 def test_a_record_that_is_torn_or_without_its_page_is_none(tmp_path):
-    record = Record("trial", {"latent_dim": 2}, "digest", 3.5, -99.5)
+    record = Record("trial", {"latent_dim": 2}, "digest", 3.5, "MNIST", -99.5)
     rerun_record.write(tmp_path, "trial-K2", record)
     assert rerun_record.read(tmp_path, "trial-K2") is None
     assert rerun_record.read_all(tmp_path) == [record]

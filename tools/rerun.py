@@ -189,7 +189,7 @@ def rerun(chapter: str, values: dict[str, object], root: Path = ROOT) -> int:
         if stop:
             print(f"\n{stop}", file=sys.stderr)
             return DIED if died else STOPPED
-        elbo = rerun_record.heldout_elbo(notebook)
+        found = rerun_record.data_and_elbo(notebook)
         nbformat.write(rerun_record.without_times(notebook), out)
         with locked(reruns / ".lock", "another rerun to be typeset"):
             html = rerun_page.typeset(root, folder, name, chapter, notebook, values)
@@ -197,7 +197,7 @@ def rerun(chapter: str, values: dict[str, object], root: Path = ROOT) -> int:
             rerun_page.publish(html, reruns, name)
             out.replace(reruns / out.name)
             seconds = round(time.perf_counter() - start, 1)
-            rerun_record.write(reruns, name, rerun_record.Record(chapter, values, made_from, seconds, elbo))
+            rerun_record.write(reruns, name, rerun_record.Record(chapter, values, made_from, seconds, *found))
     page = (reruns / f"{name}.html").as_uri()
     print(f"{name}: {time.perf_counter() - start:.0f} s. The notebook: reruns/{name}.ipynb\nRead it: {page}")
     return 0

@@ -15,19 +15,21 @@ from pathlib import Path
 from tools.chapters import write_whole
 from tools.inputs import environment_digest, facts_apart
 
-ELBO = re.compile(r"held-out ELBO (-?\d+\.\d) nats")  # in the small print of `vaelib.report.provenance`
+# The small print of `vaelib.report.provenance`.
+RUN = re.compile(r"(?P<data>[^\n]+) \(data [0-9a-f]{8}\)[^\n]* held-out ELBO (?P<elbo>-?\d+\.\d) nats")
 
 TITLE = re.compile(r"<title>([^<]*)</title>")
 
 
 @dataclass(frozen=True)
 class Record:
-    """A rerun of `chapter` with `values`: a digest of what it was made from, its seconds, its ELBO in nats or None."""
+    """A rerun of `chapter` with `values`: a digest of what it was made from, its seconds, its run's data and ELBO."""
 
     chapter: str
     values: dict[str, object]
     made_from: str
     seconds: float
+    data: str | None
     elbo: float | None
 
 
@@ -113,10 +115,10 @@ def without_times(notebook: Mapping) -> Mapping:
     return notebook
 
 
-def heldout_elbo(notebook: Mapping) -> float | None:
-    """The held-out ELBO, in nats per image, that a page gives first in small print; None where it gives none."""
+def data_and_elbo(notebook: Mapping) -> tuple[str | None, float | None]:
+    """The data of the page's first run and its held-out ELBO, in nats; None and None where a page names no run."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            if found := ELBO.search("".join(output.get("data", {}).get("text/plain", ""))):
-                return float(found[1])
-    return None
+            if found := RUN.search("".join(output.get("data", {}).get("text/plain", ""))):
+                return found["data"], float(found["elbo"])
+    return None, None

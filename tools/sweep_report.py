@@ -1,5 +1,7 @@
 """What a sweep says: which reruns are missing, how long they should take, how far it is, and what came of them."""
 
+import io
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -64,10 +66,12 @@ def _words(seconds: float) -> str:
 
 
 class Progress:
-    """A line for each rerun that ends and, at the foot of a terminal, one for the whole with the time that is left."""
+    """A line for each rerun that ends, and one for the whole with the time that is left: of a terminal the last one."""
 
     def __init__(self, chapter: str, todo: int) -> None:
-        self.bar = tqdm(total=todo, desc=chapter, unit="rerun", smoothing=0, dynamic_ncols=True)
+        self.terminal = sys.stderr.isatty()
+        file = sys.stderr if self.terminal else io.StringIO()
+        self.bar = tqdm(total=todo, desc=chapter, unit="rerun", smoothing=0, dynamic_ncols=True, file=file)
 
     def __enter__(self) -> "Progress":
         return self
@@ -81,20 +85,20 @@ class Progress:
         if fault:
             tqdm.write(f"{name}: FAILED\n{fault}\n")
         elif record := rerun_record.read(reruns, name):
-            tqdm.write(f"{name}: {record.seconds:.0f} s{_elbo(record)}")
-
-
-def _elbo(record: Record) -> str:
-    return "" if record.elbo is None else f", held-out ELBO {record.elbo:.1f} nats"
+            elbo = "" if record.elbo is None else f", {record.data}, held-out ELBO {record.elbo:.1f} nats"
+            tqdm.write(f"{name}: {record.seconds:.0f} s{elbo}")
+        if not self.terminal:  # where no line can be written over
+            print(self.bar, file=sys.stderr, flush=True)
 
 
 def table(root: Path, runs: Mapping[str, Mapping], todo: Collection[str], failed: Collection[str]) -> str:
-    """A row for each rerun: its values, whether it was made now, its seconds and its held-out ELBO."""
+    """A row for each rerun: its values, whether it was made now, its seconds, its run's data and held-out ELBO."""
     rows = []
     for name, values in runs.items():
         record = None if name in failed else rerun_record.read(root / "reruns", name)
         state = "FAILED" if record is None else "rerun" if name in todo else "was there"
-        found = {} if record is None else {"seconds": record.seconds, "held-out ELBO": record.elbo}
+        columns = {"seconds": "seconds", "data": "data of the run", "elbo": "held-out ELBO"}
+        found = {} if record is None else {title: getattr(record, name) for name, title in columns.items()}
         rows.append({"": name, **values, "what": state, **found})
     shown = pd.DataFrame(rows).set_index("").dropna(axis=1, how="all").to_string(na_rep="", index_names=False)
     index = root / "reruns" / "index.html"
