@@ -42,8 +42,9 @@ def test_recorded_runs_are_found_by_their_k(monkeypatch):
 
 def test_a_table_leaves_out_what_nobody_measured():
     table = sizes.table(by_size("rate", {1: [1.0, 2, 3], 2: 4.0}))
-    assert table.index.tolist() == ["rate (nats)"]
-    assert table.loc["rate (nats)"].tolist() == ["2.00 (-0.48 to 4.48)", "4.00 (4.00 to 4.00)"]
+    assert table.index.tolist() == ["rate"]
+    assert table.loc["rate"].to_dict() == {"K = 1": "2.0 ± 2.5", "K = 2": "4.0"}
+    assert sizes.table(by_size("knn", {5: [0.5, 0.6, 0.7]})).loc["nearest codes vote right", "K = 5"] == "60.0% ± 24.8%"
 
 
 def test_curves_have_bars_where_there_are_seeds():

@@ -12,19 +12,18 @@ import pandas as pd
 
 from vaelib import latent_sizes, results
 from vaelib.config import TrainConfig
-from vaelib.report.counts import spread
 from vaelib.report.findings import Finding, compare, finding
 from vaelib.report.verdicts import Verdict, above, below, interval
 
 ROWS = {
-    "rate": "rate (nats)",
-    "distortion": "distortion (nats)",
-    "elbo": "ELBO (nats)",
-    "log_p": "log p(x) (nats)",
-    "loose": "log p(x) above the ELBO (nats)",
-    "active": "active units",
-    "knn": "nearest codes vote right",
-    "pca": "... with principal components",
+    "rate": ("rate", ".1f"),
+    "distortion": ("distortion", ".1f"),
+    "elbo": ("ELBO", ".1f"),
+    "log_p": ("log p(x)", ".1f"),
+    "loose": ("log p(x) above the ELBO", ".1f"),
+    "active": ("active units", ".1f"),
+    "knn": ("nearest codes vote right", ".1%"),
+    "pca": ("nearest principal components", ".1%"),
 }
 
 Runs = Mapping[int, pd.DataFrame]
@@ -46,10 +45,13 @@ def with_own(rows: pd.DataFrame, seed: int, measured: Mapping[str, float] | None
 
 
 def table(runs: Runs) -> pd.DataFrame:
-    """Mean and 95 % interval of every measure, a row a measure and a column a K; without what was not measured."""
-    columns = {f"K = {k}": [spread(rows[name]) for name in ROWS] for k, rows in runs.items()}
-    found = pd.DataFrame(columns, index=list(ROWS.values()))
-    return found[(found != "not recorded").any(axis=1)]
+    """A row a measure, a column a K: its mean ± half its 95 % interval; without what was not measured."""
+    found = {}
+    for name, (title, form) in ROWS.items():
+        cells = list(zip(*curve(runs, name), strict=True))
+        if not all(math.isnan(mean) for mean, _ in cells):
+            found[title] = [f"{mean:{form}} ± {half:{form}}" if half else f"{mean:{form}}" for mean, half in cells]
+    return pd.DataFrame.from_dict(found, orient="index", columns=[f"K = {k}" for k in runs])
 
 
 def means(runs: Runs, name: str) -> dict[int, float]:
