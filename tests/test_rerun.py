@@ -292,6 +292,6 @@ def test_rerun_that_waits_says_so(book, without_sphinx):
     with FileLock(book / "reruns" / ".lock"):
         command = [sys.executable, "-c", PROGRAM, str(book)]
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        assert process.stderr.readline() == "Waiting for another rerun to be typeset ...\n"
+        assert process.stderr.readline() == "Waiting for another rerun to be published ...\n"
         process.kill()
         process.communicate()

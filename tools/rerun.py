@@ -191,8 +191,8 @@ def rerun(chapter: str, values: dict[str, object], root: Path = ROOT) -> int:
             return DIED if died else STOPPED
         found = rerun_record.data_and_elbo(notebook)
         nbformat.write(rerun_record.without_times(notebook), out)
-        with locked(reruns / ".lock", "another rerun to be typeset"):
-            html = rerun_page.typeset(root, folder, name, chapter, notebook, values)
+        html = rerun_page.typeset(root, folder, name, chapter, notebook, values)
+        with locked(reruns / ".lock", "another rerun to be published"):
             rerun_record.forget(reruns, name)
             rerun_page.publish(html, reruns, name)
             out.replace(reruns / out.name)
@@ -211,7 +211,7 @@ def unfinished(reruns: Path) -> Iterator[Path]:
     from tools.processes import locked
 
     reruns.mkdir(exist_ok=True)
-    with locked(reruns / ".lock", "another rerun to be typeset"):
+    with locked(reruns / ".lock", "another rerun to be published"):
         for left in reruns.glob(".unfinished-*"):
             with suppress(Timeout), FileLock(left / "lock", timeout=0):
                 shutil.rmtree(left)
