@@ -12,7 +12,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env data book train results claims rerun test planted portability verify numbers lint format lab equations mutants bench lock clean
+.PHONY: help env data book train results claims rerun sweep test planted portability verify numbers lint format lab equations mutants bench lock clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,11 @@ rerun: ## one chapter with other parameters: make rerun CHAPTER=mnist LATENT_DIM
 	@$(PYTHON) -m tools.rerun --make --check
 	@$(MAKE) --no-print-directory data MAKEOVERRIDES=
 	@$(PY) -m tools.rerun --make
+
+sweep: ## a chapter over a grid: make sweep CHAPTER=mnist LATENT_DIM="1 2 5" SEED="1 2 3"; WORKERS=, DRY_RUN=1, SCHEDULER=
+	@$(PYTHON) -m tools.sweep --make --check
+	@$(MAKE) --no-print-directory data MAKEOVERRIDES=
+	@$(PY) -m tools.sweep --make
 
 test: env ## all tests: no network, no real data; some eight minutes on two cores
 	@$(PY) -m pytest -n 2 --dist loadgroup

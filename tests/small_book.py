@@ -44,7 +44,9 @@ def make(root):
         "@misc{noether1918, author={Noether, E.}, title={Invariants}, year={1918}}", encoding="utf-8"
     )
     (root / "requirements.txt").write_text("torch==0\n", encoding="utf-8")
+    (root / "vaelib" / "__init__.py").touch()
     (root / "vaelib" / "bounds.py").write_text("bound = 1\n", encoding="utf-8")
+    (root / "vaelib" / "data.py").write_text("def source_digest(name):\n    return name\n", encoding="utf-8")
     (root / "_toc.yml").write_text(
         "format: jb-book\nroot: book/index\nparts:\n- caption: All\n  chapters:\n"
         "  - file: book/theory\n  - file: book/trial\n",

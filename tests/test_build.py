@@ -15,7 +15,7 @@ from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from small_book import FACTS, alive, wait_for, write_chapter
 
-from tools import build, notebooks, processes, staging
+from tools import build, notebooks, processes, rerun_record, staging
 from tools.build import publish, restore, up_to_date
 from tools.chapters import KEY, ROOT, BookError, chapters, find_stop, pages, parameters, read_notebook
 from tools.check_site import site_faults
@@ -284,6 +284,30 @@ def test_staged_pages_keep_their_time_and_lose_what_is_gone(tmp_path):
     assert sorted(path.name for path in (tmp_path / "book").iterdir()) == ["a.md", "b.md"]
     assert (tmp_path / "book" / "a.md").stat().st_mtime_ns == before["a.md"]
     assert (tmp_path / "book" / "b.md").stat().st_mtime_ns > before["b.md"]
+
+
+def test_reruns_are_listed_where_a_page_marks_the_place(tmp_path):
+    for name, title in {
+        "a-K10": "A · K = 10 — The book",
+        "a-K2": "A &amp; B · K = 2 — The book",
+        "index": "Reruns",
+    }.items():
+        (tmp_path / f"{name}.html").write_text(f"<html><head><title>{title}</title></head></html>", encoding="utf-8")
+    notebook = nbformat.v4.new_notebook(cells=[new_markdown_cell(f"Here:\n\n{staging.RERUNS}"), new_markdown_cell("x")])
+    listed = rerun_record.listed(rerun_record.titles(tmp_path), "../")
+    cells = nbformat.reads(staging.page(notebook, reruns=listed).decode(), 4).cells
+    found = [(link["href"], link.get_text()) for link in BeautifulSoup(cells[0].source, "html.parser").find_all("a")]
+    assert found == [("../a-K2.html", "A & B · K = 2"), ("../a-K10.html", "A · K = 10")]
+    assert notebook.cells[0].source.endswith(staging.RERUNS)  # the chapter itself is as it was
+    assert "none beside this page" in rerun_record.listed({})
+
+
+def test_site_is_out_of_date_after_a_rerun(book):
+    before = inputs_digest(book, FACTS)
+    (book / "reruns").mkdir()
+    assert inputs_digest(book, FACTS) == before
+    (book / "reruns" / "trial-K3.html").touch()
+    assert inputs_digest(book, FACTS) != before
 
 
 def test_each_figure_gets_a_cell_and_a_page_is_staged_alike_twice(book):

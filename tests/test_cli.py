@@ -151,6 +151,16 @@ def test_wrong_usage_exits_with_2(arguments, capsys):
     assert "usage: python -m vaelib" in capsys.readouterr().err
 
 
+def test_a_sweep_goes_on_in_the_checkout(tmp_path, monkeypatch, capsys):
+    command = [sys.executable, "-m", "vaelib", "sweep", "CHAPTER=mnist", "LATENT_DIM=1 0", "--dry-run"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 2
+    assert run.stderr == "sweep: LATENT_DIM=0: give a whole number of 1 or more\n"
+    monkeypatch.setattr(cli, "project_root", lambda: tmp_path)
+    assert main(["sweep", "CHAPTER=mnist"]) == 1
+    assert "has no chapters to rerun" in capsys.readouterr().err
+
+
 def test_the_module_hands_its_status_on(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["vaelib", "train", "nonsense"])
     with pytest.raises(SystemExit) as caught:

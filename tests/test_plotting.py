@@ -43,6 +43,12 @@ FIGURES = {
     "one span": lambda: plotting.spans(["a"], [0], [0], {"own": [0]}),
     "dots": lambda: plotting.dots({"a": {1: [1.0, 2], 2: [2.0]}, "b": {1: [np.nan]}}, diagonal=True, ylabel="found"),
     "dots of nothing": lambda: plotting.dots({"a": {}}, level=2),
+    "trade-off": lambda: plotting.trade_off({"K = 1": ([1, 2], [9, 8]), "K = 2": ([3], [4])}, [7, 10], xlabel="rate"),
+    "trade-off of one": lambda: plotting.trade_off({"K = 1": ([1], [9])}, []),
+    "sizes": lambda: plotting.over_sizes(
+        (1, 2, 50), {"n": {"a": ([1, 2, 3], [0, 0, 1])}, "m": {"b": ([np.nan] * 3, [0] * 3)}}
+    ),
+    "one size": lambda: plotting.over_sizes((3,), {"n": {"a": ([np.nan], [0])}}),
     "diagram": lambda: plotting.vae_diagram((784, 400, 256, 128), 2),
     "linear diagram": lambda: plotting.vae_diagram((784,), 10),
     "tiles": lambda: plotting.tiles({"One": ["yes"] * 13, "Two": ["no"]}, {"yes": ("✓", 13), "no": ("✗", 1)}),
@@ -227,3 +233,23 @@ def test_tiles_run_on_from_group_to_group_and_have_the_sign_of_their_kind():
     assert len(squares) == 13
     assert squares[0].get_facecolor() == squares[2].get_facecolor() != squares[1].get_facecolor()
     assert len({patch.get_xy() for patch in squares}) == 13  # none lies on another
+
+
+def test_a_trade_off_has_its_runs_its_means_and_lines_of_one_total():
+    figure = plotting.trade_off({"K = 1": ([1, 3], [8, 10]), "K = 2": ([6], [4])}, [11])
+    ax = figure.axes[0]
+    runs, more, means, line = (each.get_xydata().tolist() for each in ax.lines)
+    assert (runs, more, means) == ([[1, 8], [3, 10]], [[6, 4]], [[2, 9], [6, 4]])
+    assert [x + y for x, y in line] == pytest.approx([11, 11])
+    assert [(text.get_text(), text.xy) for text in ax.texts] == [("K = 1", (2, 9)), ("K = 2", (6, 4))]
+
+
+def test_sizes_stand_where_they_are_on_a_logarithmic_axis():
+    figure = plotting.over_sizes((1, 5, 50), {"units": {"VAE": ([1, 4, 9], [0, 1, 2])}}, diagonal="units")
+    [ax] = figure.axes
+    assert (ax.get_xscale(), ax.get_ylabel()) == ("log", "units")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "5", "50"]
+    assert ax.lines[0].get_xydata().tolist() == [[1, 1], [5, 4], [50, 9]]
+    x, y = ax.lines[-1].get_data()
+    assert x.tolist() == y.tolist()
+    assert (x[0], x[-1]) == (1, pytest.approx(50))

@@ -1,5 +1,6 @@
 """The project as a whole: its versions agree, its notebooks are clean, its code is linted, its imports flow one way."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -18,11 +19,7 @@ CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DECLARED = {
     Requirement(line).name: Requirement(line)
-    for line in [
-        *PROJECT["dependencies"],
-        *PROJECT["optional-dependencies"]["book"],
-        *PROJECT["optional-dependencies"]["test"],
-    ]
+    for line in [*PROJECT["dependencies"], *itertools.chain.from_iterable(PROJECT["optional-dependencies"].values())]
 }
 
 

@@ -195,11 +195,12 @@ def test_publishing_removes_pictures_that_no_page_shows(tmp_path):
 
 @papermills_own
 @pytest.mark.parametrize(
-    ("code", "reason"), [("1 / 0", "ZeroDivisionError"), ("import os; os._exit(1)", "kernel died")]
+    ("code", "reason", "status"),
+    [("1 / 0", "ZeroDivisionError", rerun.STOPPED), ("import os; os._exit(1)", "kernel died", rerun.DIED)],
 )
-def test_rerun_that_stops_leaves_nothing_and_names_the_cell_of_the_chapter(book, capsys, code, reason):
+def test_rerun_that_stops_leaves_nothing_and_names_the_cell_of_the_chapter(book, capsys, code, reason, status):
     with_parameters(book, new_code_cell("1"), new_code_cell(code), new_markdown_cell("The end"))
-    assert rerun.rerun("trial", {"latent_dim": 7}, book) == 1
+    assert rerun.rerun("trial", {"latent_dim": 7}, book) == status
     assert seen(book) == []
     assert list((book / "reruns").glob(".unfinished-*")) == []
     said = capsys.readouterr().err
@@ -291,6 +292,6 @@ def test_rerun_that_waits_says_so(book, without_sphinx):
     with FileLock(book / "reruns" / ".lock"):
         command = [sys.executable, "-c", PROGRAM, str(book)]
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        assert process.stderr.readline() == "Waiting for another rerun to be typeset ...\n"
+        assert process.stderr.readline() == "Waiting for another rerun to be published ...\n"
         process.kill()
         process.communicate()

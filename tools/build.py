@@ -55,7 +55,7 @@ def build(root: Path) -> int:
     facts = data_facts()  # training downloads what was missing
 
     # Imported late: a build with nothing to do need not wait for them.
-    from tools import staging
+    from tools import rerun_record, staging
     from tools.execute import execute_all
     from tools.executed import Executed
 
@@ -72,7 +72,8 @@ def build(root: Path) -> int:
 
     stage("typesetting the pages")
     notebooks |= {path: execution.notebook for path, execution in executed.items()}
-    pages = {path: staging.page(notebook, stops.get(path)) for path, notebook in notebooks.items()}
+    reruns = rerun_record.listed(rerun_record.titles(root / "reruns"), "../../../reruns/")
+    pages = {path: staging.page(notebook, stops.get(path), reruns=reruns) for path, notebook in notebooks.items()}
     contents = staging.texts(root) | {path.relative_to(root).as_posix(): page for path, page in pages.items()}
     staging.stage(root / "_build" / "work" / "source", contents)
     # A process of its own: Sphinx walks over every object in memory, and torch's warn when they are looked at.

@@ -1,7 +1,10 @@
 """What the book is made from, as digests: they name executed chapters and tell whether the site is up to date."""
 
 import hashlib
+import json
 import platform
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -9,11 +12,17 @@ DATASETS = ("MNIST", "FashionMNIST")
 PORTABILITY = "portability.csv"
 
 
-def data_facts() -> dict[str, str]:
-    """What outputs depend on besides files of the tree: the data found, and Python's version."""
+def data_facts(*more: str) -> dict[str, str]:
+    """What outputs depend on besides files of the tree: the data found, `more` data sets too, and Python's version."""
     from vaelib.data import source_digest  # loads torch, which tests of the other functions need not wait for
 
-    return {"python": platform.python_version(), **{name: source_digest(name) for name in DATASETS}}
+    return {"python": platform.python_version(), **{name: source_digest(name) for name in (*DATASETS, *more)}}
+
+
+def facts_apart(root: Path, *more: str) -> dict[str, str]:
+    """`data_facts`, by a process of its own: Sphinx walks over every object in memory, and torch's warn of it."""
+    command = [sys.executable, "-m", "tools.inputs", *more]
+    return json.loads(subprocess.run(command, cwd=root, stdout=subprocess.PIPE, check=True).stdout)
 
 
 def tree_digest(root: Path, files: Iterable[Path], facts: Mapping[str, str]) -> str:
@@ -39,8 +48,13 @@ def environment_digest(root: Path, facts: Mapping[str, str]) -> str:
     return tree_digest(root, code_files(root), facts)
 
 
-def inputs_digest(root: Path, facts: Mapping[str, str]) -> str:
+def inputs_digest(root: Path, facts: dict[str, str]) -> str:
     """A digest of everything that the site is made from."""
     book = [path for path in (root / "book").rglob("*") if path.is_file() and ".ipynb_checkpoints" not in path.parts]
     files = [*code_files(root), *book, root / "_config.yml", root / "_toc.yml", *(root / "tools").glob("*.py")]
-    return tree_digest(root, files, facts)
+    reruns = " ".join(sorted(path.stem for path in (root / "reruns").glob("*.html")))  # a page links them
+    return tree_digest(root, files, facts | {"reruns": reruns})
+
+
+if __name__ == "__main__":
+    print(json.dumps(data_facts(*sys.argv[1:])))

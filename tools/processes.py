@@ -1,8 +1,11 @@
 """Processes that end with their parent, however it is ended, and that say what they wait for."""
 
+import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +25,18 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     # asyncio puts a handler of its own in the place of Python's while it runs; of a background job it is ignored.
     handler = signal.getsignal(signal.SIGINT)
     (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)
+
+
+def end_with_parent() -> None:
+    """End this process, as SIGTERM does, once the one that started it is gone, however that ended."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def run(*arguments: str | Path, cwd: Path) -> int:

@@ -3,7 +3,8 @@
     python -m tools.rerun CHAPTER=mnist LATENT_DIM=10 [EPOCHS=...] [SEED=...] [DATASET=...] [SMOKE=1]
 
 Any parameter of the chapter can be given, in capitals. `--check` only looks at the request; it needs nothing installed.
-`--make` takes the request from the `make` that calls.
+`--make` takes the request from the `make` that calls. `--with-parent` ends the rerun when the process that called is
+gone. Many reruns: `tools.sweep`.
 """
 
 import hashlib
@@ -19,20 +20,24 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tools.chapters import QUIET_KERNEL, ROOT, BookError, find_stop, parameters
-from tools.processes import interruptible
+from tools.processes import end_with_parent, interruptible
 
 MINIMUM = {"latent_dim": 1, "epochs": 1, "seed": 0}
+SEEDS = 2**32  # as many as `vaelib.TrainConfig` takes, which cannot be asked where nothing is installed
 MAKES_OWN = {"PYTHON", "VAELIB_DATA", "VAELIB_RUNS"}
 EXAMPLE = "make rerun CHAPTER=mnist LATENT_DIM=10"
+STOPPED, DIED = 1, 3  # exit statuses: a cell raised an error, or its kernel died, as where memory runs out
 
 
 def main(arguments: list[str]) -> int:
     """Check the request and, without `--check`, carry it out; returns the exit status."""
     interruptible()
-    words = [word for word in arguments if word not in ("--check", "--make")]
+    words = [word for word in arguments if word not in ("--check", "--make", "--with-parent")]
+    if "--with-parent" in arguments:
+        end_with_parent()
     try:
         if "--make" in arguments:
-            words = words_of_make(os.environ.get("MAKEFLAGS", ""), _command_line(os.getppid()))
+            words = words_of_make(os.environ.get("MAKEFLAGS", ""), command_line(os.getppid()))
         chapter, values = parse(words)
         return 0 if "--check" in arguments else rerun(chapter, values)
     except (BookError, OSError) as error:  # the latter where a disk is full, a folder is read-only or in a file's place
@@ -55,7 +60,7 @@ def words_of_make(flags: str, typed: list[str]) -> list[str]:
     return lost if len(lost) > len(words) else words
 
 
-def _command_line(process: int) -> list[str]:
+def command_line(process: int) -> list[str]:
     """The words that a process was called with; none where the system does not tell."""
     try:
         return Path(f"/proc/{process}/cmdline").read_text(encoding="utf-8").split("\0")
@@ -109,6 +114,8 @@ def _value(name: str, text: str, default: object) -> object:
             raise BookError(f"{shown}: give a whole number") from None
         if number < MINIMUM.get(name, number):
             raise BookError(f"{shown}: give a whole number of {MINIMUM[name]} or more")
+        if name == "seed" and number >= SEEDS:
+            raise BookError(f"{shown}: give a whole number below {SEEDS}")
         return number
     if isinstance(default, float):
         try:
@@ -142,17 +149,22 @@ def file_name(chapter: str, values: dict[str, object]) -> str:
 
 
 def rerun(chapter: str, values: dict[str, object], root: Path = ROOT) -> int:
-    """Execute the chapter with papermill; its notebook and page appear only once it ran to its end."""
+    """Execute the chapter with papermill; its notebook and page appear only once it ran to its end.
+
+    Last comes the record of what they were made from. Returns the exit status.
+    """
     # Loaded late: `--check` runs before anything is installed.
     import nbformat
     import papermill
     from nbclient.exceptions import DeadKernelError
 
-    from tools import rerun_page
+    from tools import rerun_page, rerun_record
     from tools.processes import locked
 
     start = time.perf_counter()
     reruns, name, died = root / "reruns", file_name(chapter, values), ""
+    # Before anything is read: what is edited or downloaded meanwhile is not in this rerun.
+    made_from = rerun_record.made_from(root, chapter, values)
     with unfinished(reruns) as folder:
         out = folder / f"{name}.ipynb"
         try:
@@ -161,6 +173,7 @@ def rerun(chapter: str, values: dict[str, object], root: Path = ROOT) -> int:
                 out,
                 values,
                 cwd=root,
+                progress_bar=sys.stderr.isatty(),
                 extra_arguments=QUIET_KERNEL,
                 shutdown_kernel="immediate",  # it has nothing to save, and a busy one would not hear
             )
@@ -175,11 +188,16 @@ def rerun(chapter: str, values: dict[str, object], root: Path = ROOT) -> int:
         stop = find_stop(chapter, notebook, current=max(reached, default=0) if died else None, reason=died)
         if stop:
             print(f"\n{stop}", file=sys.stderr)
-            return 1
-        with locked(reruns / ".lock", "another rerun to be typeset"):
-            html = rerun_page.typeset(root, folder, name, chapter, notebook, values)
+            return DIED if died else STOPPED
+        found = rerun_record.data_and_elbo(notebook)
+        nbformat.write(rerun_record.without_times(notebook), out)
+        html = rerun_page.typeset(root, folder, name, chapter, notebook, values)
+        with locked(reruns / ".lock", "another rerun to be published"):
+            rerun_record.forget(reruns, name)
             rerun_page.publish(html, reruns, name)
             out.replace(reruns / out.name)
+            seconds = round(time.perf_counter() - start, 1)
+            rerun_record.write(reruns, name, rerun_record.Record(chapter, values, made_from, seconds, *found))
     page = (reruns / f"{name}.html").as_uri()
     print(f"{name}: {time.perf_counter() - start:.0f} s. The notebook: reruns/{name}.ipynb\nRead it: {page}")
     return 0
@@ -193,7 +211,7 @@ def unfinished(reruns: Path) -> Iterator[Path]:
     from tools.processes import locked
 
     reruns.mkdir(exist_ok=True)
-    with locked(reruns / ".lock", "another rerun to be typeset"):
+    with locked(reruns / ".lock", "another rerun to be published"):
         for left in reruns.glob(".unfinished-*"):
             with suppress(Timeout), FileLock(left / "lock", timeout=0):
                 shutil.rmtree(left)

@@ -9,14 +9,15 @@ from html import escape
 from pathlib import Path
 
 import nbformat
-from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
-from tools import staging
+from tools import rerun_record, staging
+from tools.chapters import write_whole
 from tools.typeset import MISSING, sphinx
 
 BOOK = "../_build/html/"  # seen from reruns/
 TOC = "format: jb-book\nroot: index\nchapters:\n- file: {name}\n"
+LIST = '<ul class="reruns"></ul>'  # in the index as it is typeset; others may be published before it is
 REFERENCES = "## References\n\n```{bibliography}\n:filter: docname in docnames\n```"
 
 
@@ -34,8 +35,10 @@ def typeset(root: Path, folder: Path, name: str, chapter: str, notebook: Noteboo
     title = _plain(" · ".join([heading.removeprefix("# "), *map(_words, values, values.values())]))
     opened = text.replace(heading, f"# {title}\n\n{_note(heading, name, chapter, values, built)}", 1)
     staged = staging.texts(root) | {
-        "index.md": _index(root / "reruns", name, title, built).encode(),
-        f"{name}.ipynb": staging.page(_with_text(notebook, text, opened)),
+        "index.md": _index(built).encode(),
+        f"{name}.ipynb": staging.page(
+            _with_text(notebook, text, opened), reruns=rerun_record.listed(rerun_record.titles(root / "reruns"))
+        ),
     }
     staging.stage(source, staged)
     toc = folder / "_toc.yml"
@@ -59,13 +62,20 @@ def typeset(root: Path, folder: Path, name: str, chapter: str, notebook: Noteboo
 
 
 def publish(html: Path, reruns: Path, name: str) -> None:
-    """Rename a typeset rerun into its place, what its page loads first; remove pictures that no page shows."""
-    wanted = {f"{name}.html", "index.html", "searchindex.js"}
+    """Rename a typeset rerun into its place, what its page loads first; remove pictures that no page shows.
+
+    The caller holds the lock on `reruns`: the index lists what is there.
+    """
+    wanted = {f"{name}.html", "searchindex.js"}
     for path in sorted(html.rglob("*")):
         place = path.relative_to(html)
         if path.is_file() and (place.parts[0] in ("_images", "_static") or place.as_posix() in wanted):
             (reruns / place).parent.mkdir(parents=True, exist_ok=True)
             path.replace(reruns / place)
+    if (html / "index.html").is_file():
+        index = (html / "index.html").read_text(encoding="utf-8")
+        titles = dict(sorted(rerun_record.titles(reruns).items()))
+        write_whole(reruns / "index.html", index.replace(LIST, rerun_record.listed(titles)))
     pages = [page.read_text(encoding="utf-8") for page in reruns.glob("*.html")]
     shown = {image for page in pages for image in re.findall(r'_images/([^"]+)"', page)}
     for image in (reruns / "_images").glob("*"):
@@ -108,17 +118,7 @@ def _with_text(notebook: NotebookNode, old: str, new: str) -> NotebookNode:
     return copy
 
 
-def _index(reruns: Path, name: str, title: str, built: bool) -> str:
-    """The page that lists all reruns, by the titles of their pages."""
-    titles = {name: title.replace("\\", "")}
-    for page in reruns.glob("*.html"):
-        if page.stem not in ("index", name):
-            with page.open(encoding="utf-8") as file:
-                head = BeautifulSoup(file.read(5000), "html.parser")
-            titles[page.stem] = head.title.get_text().partition(" — ")[0] if head.title else page.stem
-    lines = [f'<li><a href="{escape(each)}.html">{escape(titles[each])}</a></li>' for each in sorted(titles)]
+def _index(built: bool) -> str:
+    """The page that lists all reruns."""
     book = f'<a href="{BOOK}index.html">the book</a>' if built else "the book"
-    return (
-        f"# Reruns\n\nChapters of {book}, run again with other parameters (`make rerun`).\n\n"
-        f"<ul>\n{''.join(lines)}\n</ul>\n"
-    )
+    return f"# Reruns\n\nChapters of {book}, run again with other parameters (`make rerun`).\n\n{LIST}\n"

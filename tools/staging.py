@@ -13,6 +13,8 @@ from nbformat import NotebookNode
 
 from tools.chapters import KEY, Stop
 
+RERUNS = "<!-- reruns -->"  # in a chapter's text: the place of the list of reruns
+
 
 def stage(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Let `folder` hold the files of `contents` and no other; a file that is there already keeps its time."""
@@ -32,10 +34,16 @@ def texts(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
-def page(notebook: NotebookNode, stop: Stop | None = None) -> bytes:
-    """An executed chapter for myst-nb: its cells announce its figures; after a stop, the reason stands for the rest."""
+def page(notebook: NotebookNode, stop: Stop | None = None, *, reruns: str = "") -> bytes:
+    """An executed chapter for myst-nb: its cells announce its figures; after a stop, the reason stands for the rest.
+
+    `reruns` (Markdown) stands where the text marks a place for the list of reruns.
+    """
     cells = notebook.cells if stop is None else notebook.cells[: stop.index]
     shown = [part for cell in cells for part in _parts(cell)]
+    for part in shown:
+        if part.cell_type == "markdown" and RERUNS in part.source:
+            part.source = part.source.replace(RERUNS, reruns)
     if stop is not None:
         shown.append(nbformat.v4.new_markdown_cell(_notice(stop), id="stop"))
     return nbformat.writes(nbformat.from_dict({**notebook, "cells": shown})).encode()
@@ -50,7 +58,7 @@ def figures(cell: Mapping) -> list[dict]:
 def _parts(cell: NotebookNode) -> list[NotebookNode]:
     """A cell as one that shows its code and others that show only outputs, so that none shows more than one figure."""
     if cell.cell_type != "code":
-        return [cell]
+        return [nbformat.from_dict(cell)]
     groups: list[list[NotebookNode]] = [[]]
     for output in cell.outputs:
         alone = figures({"outputs": [output, *groups[-1][-1:]]})

@@ -1,6 +1,7 @@
-"""`python -m vaelib`: train the paper's runs, record those behind the verdicts, judge its claims, export a run."""
+"""`python -m vaelib`: train the paper's runs, record those behind the verdicts, judge claims, export a run, sweep."""
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vaelib.data import DataError, resolve_dataset
+from vaelib.data import DataError, project_root, resolve_dataset
 from vaelib.paper import EXPERIMENTS, experiment
 from vaelib.runs import StoreError, get_or_train, read, store
 from vaelib.training import TrainedRun, TrainingError, initial_model
@@ -31,6 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("latent-dim", "epochs", "seed"):
         explore.add_argument(f"--{name}", type=int, metavar="N", help="of an experiment: another one")
     commands.add_parser("claims", help="judge the paper's claims from the recorded runs and print the ledger")
+    commands.add_parser("sweep", help="rerun a chapter over a grid: CHAPTER=mnist LATENT_DIM='1 2 5' [--dry-run] ...")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["sweep"]:  # whose words are read where chapters are known
+        return _sweep(arguments[1:])
     options = parser.parse_args(arguments)
     try:
         with _stoppable():
@@ -140,3 +145,13 @@ def _claims() -> int:
 
     print(ledger())
     return 0
+
+
+def _sweep(words: list[str]) -> int:
+    """Go on as `tools.sweep` of the checkout: chapters are not part of this package."""
+    root = project_root()
+    if not (root / "tools" / "sweep.py").is_file():
+        print(f"vaelib: {root} has no chapters to rerun: call a sweep in a checkout of the book", file=sys.stderr)
+        return 1
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    os.execv(sys.executable, [sys.executable, "-m", "tools.sweep", *words])

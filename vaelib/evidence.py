@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from vaelib import dimensions, factors, latent, measures, pictures, priors, strengths, synthetic, variants
+from vaelib import dimensions, factors, latent, latent_sizes, measures, pictures, priors, strengths, synthetic, variants
 from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset
 from vaelib.densities import reparameterise
@@ -266,5 +266,8 @@ PARTS = {
     ),
     "strengths_halves": Part(
         (strengths.one_layer(strengths.CONFIG, strengths.WIDTHS[-1], strengths.SIZES[0]),), strengths.halves, 10
+    ),
+    "latent_sizes": Part(
+        tuple(replace(latent_sizes.CONFIG, latent_dim=k) for k in latent_sizes.SIZES), latent_sizes.at_size, 5
     ),
 }

@@ -7,9 +7,11 @@ from vaelib.plotting.charts import (
     dots,
     estimator_variance,
     learning_curve,
+    over_sizes,
     panels,
     reparameterisation,
     spans,
+    trade_off,
 )
 from vaelib.plotting.codes import code_panels, factor_maps, histograms, latent_scatter, posterior_and_q, scree
 from vaelib.plotting.diagrams import tiles, vae_diagram
@@ -29,6 +31,7 @@ __all__ = [
     "latent_scatter",
     "learning_curve",
     "manifold",
+    "over_sizes",
     "panels",
     "posterior_and_q",
     "reparameterisation",
@@ -36,5 +39,6 @@ __all__ = [
     "spans",
     "tile",
     "tiles",
+    "trade_off",
     "vae_diagram",
 ]

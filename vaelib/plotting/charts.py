@@ -105,6 +105,49 @@ def dots(
     return done(figure)
 
 
+def trade_off(points: Mapping[str, tuple[ArrayLike, ArrayLike]], totals: Sequence[float], **labels: str) -> Figure:
+    """Under each name (x, y) of several runs (n,): their dots, the name at their mean, the means joined in order.
+
+    On each dashed line x + y is one of the `totals`. `labels` go to `Axes.set`.
+    """
+    means = {name: (np.mean(x), np.mean(y)) for name, (x, y) in points.items()}
+    with plt.rc_context(STYLE):
+        figure, ax = plt.subplots(figsize=(6, 4))
+        for x, y in points.values():
+            ax.plot(x, y, "o", color=BLUE, markersize=3.5, alpha=0.5)
+        ax.plot(*zip(*means.values(), strict=True), "-", color=BLUE, linewidth=1.2)
+        for number, (name, at) in enumerate(means.items()):
+            aside = {"xytext": (-6, -12), "ha": "right"} if number % 2 else {"xytext": (5, 5)}  # neighbours apart
+            ax.annotate(name, at, **aside, textcoords="offset points", fontsize="small", color=INK)
+        ax.margins(0.12)
+        ends = np.asarray(ax.get_xlim())
+        ax.autoscale(enable=False)
+        for total in totals:
+            ax.plot(ends, total - ends, "--", color=INK, linewidth=0.8, alpha=0.5)
+        ax.set(**labels)
+    return done(figure)
+
+
+def over_sizes(
+    sizes: Sequence[int], panels: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]], *, diagonal: str = ""
+) -> Figure:
+    """A panel for each name, which is its y label: named curves over K, each (means (n,), half-lengths of bars (n,)).
+
+    `sizes` (n,) stand on a logarithmic axis. In the panel that `diagonal` names, y equals K on a dashed line.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3), squeeze=False)
+        for ax, (name, drawn) in zip(axes[0], panels.items(), strict=True):
+            means, bars = ({title: each[i] for title, each in drawn.items()} for i in (0, 1))
+            curves(sizes, means, errors=bars, marker="o", xscale="log", ax=ax, xlabel="K", ylabel=name)
+            if name == diagonal:
+                straight = np.geomspace(min(sizes), max(sizes), 100)
+                ax.plot(straight, straight, "--", color=INK, linewidth=0.8)
+            ax.minorticks_off()
+            ax.set_xticks(sizes, [str(k) for k in sizes])
+    return done(figure)
+
+
 def contours(x: ArrayLike, y: ArrayLike, values: ArrayLike, levels: Sequence[float], **labels: str) -> Figure:
     """Contour lines, at `levels`, of values (len(y), len(x)) that are at least 0, with a cross at the smallest one."""
     values = np.asarray(values)

@@ -174,7 +174,7 @@ def posterior_and_q(
             falling = np.sort(density.ravel())[::-1]
             held = np.cumsum(falling) / falling.sum()
             levels = [falling[np.searchsorted(held, mass)] for mass in (0.95, 0.5)]
-            levels[1] = max(levels[1], np.nextafter(levels[0], np.inf))  # of a peak in one pixel they are the same
+            levels[1] = max(levels[1], 1.001 * levels[0], 1e-30)  # of a peak in one pixel they are the same
             ax.contourf(*axis, density.T, [*levels, np.inf], colors=[BLUE], alpha=0.25)
             ax.contour(*axis, density.T, levels, colors=BLUE, linewidths=1)
             ax.plot([], [], color=BLUE, label="posterior")

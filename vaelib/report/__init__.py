@@ -4,16 +4,19 @@ The objects returned here show as HTML or Markdown in a page and as plain text i
 """
 
 from vaelib.report.findings import Finding, captioned, compare, finding, reading
+from vaelib.report.parameters import ParameterError, check_parameters
 from vaelib.report.provenance import axes, class_name, conclusive, notice, numbers, opening, provenance, title
 from vaelib.report.verdicts import above, agreement, below, equal, every_seed, exact, interval, summary, verdicts
 
 __all__ = [
     "Finding",
+    "ParameterError",
     "above",
     "agreement",
     "axes",
     "below",
     "captioned",
+    "check_parameters",
     "class_name",
     "compare",
     "conclusive",
