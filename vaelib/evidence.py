@@ -6,7 +6,18 @@ from typing import NamedTuple
 
 import torch
 
-from vaelib import dimensions, factors, latent, latent_sizes, measures, pictures, priors, strengths, synthetic, variants
+from vaelib import (
+    dimensions,
+    factors,
+    latent,
+    latent_sizes,
+    measures,
+    pictures,
+    priors,
+    strengths,
+    synthetic,
+    variants,
+)
 from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset
 from vaelib.densities import reparameterise
