@@ -9,7 +9,7 @@ import json
 import re
 from pathlib import Path
 
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup, NavigableString, Tag
 from PIL import Image
 from sphinx.application import Sphinx
 
@@ -19,6 +19,12 @@ SEARCH = "search.html"
 # Scripts of the search: the theme loads them with every page, and only the page of the results needs them.
 OF_SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 DESCRIPTION = 200  # characters
+# The theme's own script knows the reader's choice only when the page is drawn; without any script a page is light.
+MODE = """
+const mode = localStorage.getItem("mode") || "auto", dark = matchMedia("(prefers-color-scheme: dark)").matches;
+Object.assign(document.documentElement.dataset, {mode, theme: mode === "auto" ? (dark ? "dark" : "light") : mode});
+"""
+MARKER = "# NBVAL_CHECK_OUTPUT"  # of cells whose outputs are compared: nothing for a reader
 
 
 def setup(app: Sphinx) -> dict:
@@ -36,7 +42,7 @@ def finish(site: Path) -> None:
         soup = BeautifulSoup(html.read_text(encoding="utf-8"), "html.parser")
         if static in html.parents or not soup.title:  # the theme's templates
             continue
-        for step in (scripts, names, references, tables):
+        for step in (scripts, names, references, tables, code):
             step(soup)
         icons.draw(soup)
         pictures(soup, html)
@@ -91,6 +97,9 @@ def scripts(soup: BeautifulSoup) -> None:
         name = tag["src"].partition("?")[0].rpartition("/")[2]
         if name == Path(ICONS).name or (name in OF_SEARCH and not soup.find(id="search-results")):
             tag.decompose()
+    for tag in soup.find_all("script", attrs={"data-cfasync": True}):
+        tag.string = MODE
+    soup.html.attrs.pop("data-theme", None)
     for twice in soup.find_all("meta", attrs={"name": "viewport"})[1:]:
         twice.decompose()
 
@@ -118,6 +127,14 @@ def tables(soup: BeautifulSoup) -> None:
     """A box around each table: it scrolls, and the table stays a table."""
     for table in soup.select("article table"):
         table.wrap(soup.new_tag("div", attrs={"class": "wide"}))
+
+
+def code(soup: BeautifulSoup) -> None:
+    """Code as a reader wants it: without the marks of other tools."""
+    for comment in soup.find_all("span", class_="c1", string=MARKER):
+        if isinstance(comment.next_sibling, NavigableString):
+            comment.next_sibling.replace_with(comment.next_sibling.removeprefix("\n"))
+        comment.decompose()
 
 
 def pictures(soup: BeautifulSoup, html: Path) -> None:

@@ -45,9 +45,11 @@ def mathml(tex: str, *, display: bool = False) -> str:
         If something in it is not understood; the message says what.
     """
     try:
-        return LatexToMathML().convert_with_local_state(tex, displaystyle=display)
+        formula = LatexToMathML().convert_with_local_state(tex, displaystyle=display)
     except LatexError as error:
         raise ValueError(TERMINAL.sub("", str(error)).strip()) from None
+    # A fence of a chosen size is an ordinary letter in TeX; browsers would set it apart like an operator.
+    return formula.replace("<mo minsize=", '<mo lspace="0" rspace="0" minsize=')
 
 
 def _render(node: nodes.Node, tex: str, *, display: bool) -> str:
