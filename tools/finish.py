@@ -48,7 +48,8 @@ def finish(site: Path) -> None:
         pictures(soup, html)
         describe(soup)
         if html.name == SEARCH:
-            soup.head.append(soup.new_tag("script", src="excerpts.js", defer=""))
+            for script in ("excerpts.js", "_static/search.js"):
+                soup.head.append(soup.new_tag("script", src=script, defer=""))
         html.write_text(str(soup), encoding="utf-8")
         if html.name != SEARCH and (article := soup.find("article")):
             texts[html.relative_to(site).with_suffix("").as_posix()] = sections(article)
@@ -138,7 +139,7 @@ def code(soup: BeautifulSoup) -> None:
 
 
 def pictures(soup: BeautifulSoup, html: Path) -> None:
-    """Width and height of each picture; all but the first wait until they are scrolled to."""
+    """Width and height of each picture, and a link to it alone; all but the first wait until they are scrolled to."""
     images = soup.select("article img[src]")
     for number, image in enumerate(images):
         path = html.parent / image["src"]
@@ -147,6 +148,8 @@ def pictures(soup: BeautifulSoup, html: Path) -> None:
                 image["width"], image["height"] = map(str, content.size)
         if number:
             image["loading"] = "lazy"
+        if not image.find_parent("a"):
+            image.wrap(soup.new_tag("a", attrs={"class": "picture", "href": image["src"]}))
 
 
 def describe(soup: BeautifulSoup) -> None:

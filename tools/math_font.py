@@ -24,6 +24,7 @@ LETTERS = (
     "22C0-22C3 22C5 22EE-22F1 2308-230B 23B4 23B5 23DE 23DF 27E8 27E9 27F5-27FA 2A7D 2A7E 1D400-1D4CF 1D538-1D550 "
     "1D6A8-1D755 1D7CE-1D7D7"
 )
+PRIMES = range(0x2032, 0x2035)  # drawn for exponents: the only letters whose designs for indices are needed
 # Browsers drop every index by how deep its letter reaches; TeX does so only below what is no single letter, and lowers
 # an index less where no exponent stands above it. Thousandths of an em.
 CONSTANTS = {"SubscriptShiftDown": 180, "SubscriptBaselineDropMin": -20, "SuperscriptBaselineDropMax": 386}
@@ -34,6 +35,10 @@ def main(whole: Path) -> None:
     options = subset.Options(flavor="woff2", hinting=False, desubroutinize=True, layout_features=[])
     options.drop_tables += ["FFTM"]
     font = subset.load_font(whole, options)
+    primes = {prime: f"{font.getBestCmap()[prime]}.st" for prime in PRIMES}
+    for table in font["cmap"].tables:
+        if table.isUnicode():
+            table.cmap.update(primes)
     chosen = subset.Subsetter(options)
     chosen.populate(unicodes=subset.parse_unicodes(LETTERS.replace(" ", ",")))
     chosen.subset(font)
