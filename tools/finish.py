@@ -89,7 +89,7 @@ class _Icons:
 def without_icon_font(styles: str) -> str:
     """The theme's style sheet without Font Awesome's rules and fonts, which are a third of it."""
     styles = re.sub(r"@font-face\{[^{}]*Font Awesome[^{}]*\}", "", styles)
-    return re.sub(r"(?<=[{}/])\.fa(?![^{}]*svg)[^{}@]*\{[^{}]*\}", "", styles)
+    return re.sub(r"(^|(?<=[{}/]))\.fa[bdrs]?(?=[-,:{])[^{}@]*\{[^{}]*\}", "", styles)
 
 
 def scripts(soup: BeautifulSoup) -> None:
@@ -131,11 +131,17 @@ def tables(soup: BeautifulSoup) -> None:
 
 
 def code(soup: BeautifulSoup) -> None:
-    """Code as a reader wants it: without the marks of other tools."""
+    """Cells as a reader wants them: without the marks of other tools, and no bar where nothing is shown."""
     for comment in soup.find_all("span", class_="c1", string=MARKER):
         if isinstance(comment.next_sibling, NavigableString):
             comment.next_sibling.replace_with(comment.next_sibling.removeprefix("\n"))
         comment.decompose()
+    for output in soup.select(".cell_output > .output"):
+        if not output.find(True) and not output.get_text(strip=True):
+            output.decompose()
+    for outputs in soup.select(".cell_output"):
+        if not outputs.find(True):
+            outputs.decompose()
 
 
 def pictures(soup: BeautifulSoup, html: Path) -> None:
