@@ -30,11 +30,13 @@ NBVAL_CHECK_OUTPUT</span>
 <span class="n">x</span></pre></details>
 <div class="cell_output"><div class="output text_html"></div></div>
 <div class="cell_output"><div class="output text_html"><script>draw()</script></div></div>
-<table><tr><td>1</td></tr></table>
+<table><tr><th></th><th>a</th></tr><tr><th>b</th><td>1</td></tr></table>
 <img src="../_images/a.png" alt="a"><img src="../_images/a.png" alt="b">
 <div role="list" class="citation-list"><div class="citation" role="doc-biblioentry">
 <span role="doc-backlink">1</span></div></div>
 <section id="below"><h2>Below</h2><p>Words below.</p></section></section></article></body></html>"""
+
+NOISE = Image.effect_noise((30, 20), 80).convert("RGB")
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def site(tmp_path):
     (static / "vendor" / "fa-solid.woff2").write_text("font")
     (static / "macros.html").write_text("{% a %}")
     (tmp_path / "_images").mkdir()
-    Image.new("RGB", (30, 20)).save(tmp_path / "_images" / "a.png")
+    NOISE.save(tmp_path / "_images" / "a.png")
     (tmp_path / "book" / "page.html").write_text(PAGE.replace("{claim}", "It holds. " * 30), encoding="utf-8")
     search = PAGE.replace("<article>", '<article><div id="search-results"></div>')
     (tmp_path / "search.html").write_text(search.replace("../", ""), encoding="utf-8")
@@ -101,6 +103,7 @@ def test_names_and_landmarks(page):
     assert page.find(class_="citation")["role"] == "listitem"
     assert not page.select("[role=doc-backlink]")
     assert page.table.parent["class"] == ["wide"]
+    assert [cell.name for cell in page.table.find_all(["td", "th"])] == ["td", "th", "th", "td"]
 
 
 def test_cells_lose_marks_and_empty_bars_and_keep_scripts(page):
@@ -108,13 +111,16 @@ def test_cells_lose_marks_and_empty_bars_and_keep_scripts(page):
     assert [output.script.string for output in page.select(".cell_output")] == ["draw()"]
 
 
-def test_pictures_say_their_size(page):
+def test_pictures_say_their_size_and_keep_their_pixels(site, page):
     first, second = page.find_all("img")
     assert [(image["width"], image["height"], image.get("loading")) for image in (first, second)] == [
         ("30", "20", None),
         ("30", "20", "lazy"),
     ]
-    assert first.parent["href"] == "../_images/a.png"
+    assert first.parent["href"] == "../_images/a.webp"
+    assert [path.name for path in (site / "_images").iterdir()] == ["a.webp"]
+    with Image.open(site / "_images" / "a.webp") as picture:
+        assert picture.convert("RGB").tobytes() == NOISE.tobytes()
 
 
 def test_description_is_the_first_paragraph_cut_at_a_word(page):
