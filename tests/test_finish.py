@@ -25,9 +25,10 @@ PAGE = """<html data-theme="auto"><head><title>Page — Book</title>
 <button><i class="theme-switch fa-solid fa-bars fa-lg" data-mode="light" title="Light"></i></button>
 <article><section id="top"><h1>Title<a class="headerlink" href="#top">#</a></h1>
 <p><em>Section 1.</em></p><p><strong>Claim.</strong> {claim}</p>
-<details class="hide"><summary aria-label="Toggle hidden content">code</summary><pre><span></span><span class="c1"># \
+<details class="hide"><summary aria-label="Toggle hidden content">code</summary>
+<div class="highlight"><pre><span></span><span class="c1"># \
 NBVAL_CHECK_OUTPUT</span>
-<span class="n">x</span></pre></details>
+<span class="n">x</span><span class="o">+</span><span class="mi">1</span></pre></div></details>
 <div class="cell_output"><div class="output text_html"></div></div>
 <div class="cell_output"><div class="output text_html"><script>draw()</script></div></div>
 <table><tr><th></th><th>a</th></tr><tr><th>b</th><td>1</td></tr></table>
@@ -107,7 +108,8 @@ def test_names_and_landmarks(page):
 
 
 def test_cells_lose_marks_and_empty_bars_and_keep_scripts(page):
-    assert page.pre.get_text() == "x"
+    assert page.pre.get_text() == "x+1"
+    assert [span["class"] for span in page.pre.find_all("span", class_=True)] == [["o"], ["mi"]]
     assert [output.script.string for output in page.select(".cell_output")] == ["draw()"]
 
 
