@@ -12,10 +12,10 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env data book train results claims rerun sweep test planted portability verify numbers lint format lab equations mutants bench lock clean
+.PHONY: help env data book train results claims rerun sweep test test-browser planted portability verify numbers lint format lab equations mutants bench lock clean
 
 help: ## list what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 env: ## install everything into .venv (the other targets do this first)
 	@tools/make_env.sh
@@ -49,6 +49,9 @@ sweep: ## a chapter over a grid: make sweep CHAPTER=mnist LATENT_DIM="1 2 5" SEE
 
 test: env ## all tests: no network, no real data; some eight minutes on two cores
 	@$(PY) -m pytest -n 2 --dist loadgroup
+
+test-browser: env ## the built site in a real browser: light, accessible, whole on every screen; needs Chromium
+	@$(PY) -m pytest -m browser tests/test_browser.py
 
 planted: env ## plant falsehoods in every chapter: each finding must notice one; some fifteen minutes
 	@$(PY) -m pytest -n 2 -m planted tests/test_planted.py

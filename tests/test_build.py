@@ -253,7 +253,7 @@ def test_pages_are_complete_and_a_warning_fails_again_and_again(book):
     text = (site / "book" / "trial.html").read_text(encoding="utf-8")
     assert 'alt="One red dot"' in text
     [reading] = BeautifulSoup(text, "html.parser").select(".tag_reading .cell_output")
-    assert reading.find("p").get_text() == "As in (1), \\(K = 2\\) [Noether, 1918]."
+    assert reading.find("p").get_text() == "As in (1), K=2 [Noether, 1918]."
     assert [link["href"] for link in reading.find_all("a")] == ["theory.html#eq-1", "index.html#id2"]
     assert "<pre>20" in text.replace("<span></span>", "")
 

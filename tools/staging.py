@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 from tools.chapters import KEY, Stop
 
 RERUNS = "<!-- reruns -->"  # in a chapter's text: the place of the list of reruns
+FOLDED = {"parameters", "injected-parameters"}  # of cells whose code a page shows behind a click, like other set-up
 
 
 def stage(folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -69,6 +70,8 @@ def _parts(cell: NotebookNode) -> list[NotebookNode]:
         tags = list(cell.metadata.get("tags", []))
         if number:
             part.id, tags = f"{cell.id}-{number}", [*tags, "remove-input"]
+        if FOLDED & set(tags):
+            tags.append("hide-input")
         if any("findings" in output.get("metadata", {}).get(KEY, {}) for output in outputs):
             tags.append("reading")
         for figure in figures(part):

@@ -1,0 +1,144 @@
+"""What is done to written pages, on a small one with everything that is changed."""
+
+import json
+
+import pytest
+from bs4 import BeautifulSoup
+from PIL import Image
+
+from tools import finish
+from tools.finish import ICONS, STYLES
+
+FONT_AWESOME = 'const icons={bars:[448,512,["navicon"],"f0c9","M0 96C0"],"x-mark":[10,20,[],"f00d","M1 1"]};'
+RULES = (
+    "@font-face{font-family:Font Awesome 6 Free;src:url(a.woff2)}.fa-bars:before{content:'x'}.fad,.fas{color:red}"
+    "@media print{.fa-xmark{a:b}.kept{c:d}}.svg-inline--fa{height:1em}.fade{e:f}"
+)
+PAGE = """<html data-theme="auto"><head><title>Page — Book</title>
+<meta name="viewport" content="a"><meta name="viewport" content="a">
+<script data-cfasync="false">old()</script>
+<script src="../_static/scripts/fontawesome.js?digest=1"></script><script src="../searchindex.js"></script>
+<script src="../_static/kept.js"></script></head><body>
+<div id="pst-primary-sidebar"><a>Book</a></div>
+<button class="search-button-field" aria-label="Search">Search
+  <span class="search-button__kbd-shortcut">Ctrl K</span></button>
+<button><i class="theme-switch fa-solid fa-bars fa-lg" data-mode="light" title="Light"></i></button>
+<article><section id="top"><h1>Title<a class="headerlink" href="#top">#</a></h1>
+<p><em>Section 1.</em></p><p><strong>Claim.</strong> {claim}</p>
+<details class="hide"><summary aria-label="Toggle hidden content">code</summary>
+<div class="highlight"><pre><span></span><span class="c1"># \
+NBVAL_CHECK_OUTPUT</span>
+<span class="n">x</span><span class="o">+</span><span class="mi">1</span></pre></div></details>
+<div class="cell_output"><div class="output text_html"></div></div>
+<div class="cell_output"><div class="output text_html"><script>draw()</script></div></div>
+<table><tr><th></th><th>a</th></tr><tr><th>b</th><td>1</td></tr></table>
+<img src="../_images/a.png" alt="a"><img src="../_images/a.png" alt="b">
+<div role="list" class="citation-list"><div class="citation" role="doc-biblioentry">
+<span role="doc-backlink">1</span></div></div>
+<section id="below"><h2>Below</h2><p>Words below.</p></section></section></article></body></html>"""
+
+NOISE = Image.effect_noise((30, 20), 80).convert("RGB")
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A site of one page, the page of the search and the theme's files."""
+    static = tmp_path / "_static"
+    for path in (static / ICONS, static / STYLES, static / f"{ICONS}.map", tmp_path / "book" / "page.html"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    (static / ICONS).write_text(FONT_AWESOME)
+    (static / f"{ICONS}.map").write_text("{}")
+    (static / STYLES).write_text(RULES)
+    (static / "vendor").mkdir()
+    (static / "vendor" / "fa-solid.woff2").write_text("font")
+    (static / "macros.html").write_text("{% a %}")
+    (tmp_path / "_images").mkdir()
+    NOISE.save(tmp_path / "_images" / "a.png")
+    (tmp_path / "book" / "page.html").write_text(PAGE.replace("{claim}", "It holds. " * 30), encoding="utf-8")
+    search = PAGE.replace("<article>", '<article><div id="search-results"></div>')
+    (tmp_path / "search.html").write_text(search.replace("../", ""), encoding="utf-8")
+    finish.finish(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def page(site):
+    return BeautifulSoup((site / "book" / "page.html").read_text(encoding="utf-8"), "html.parser")
+
+
+def test_page_loads_what_it_uses(site, page):
+    assert [tag["src"] for tag in page.find_all("script", src=True)] == ["../_static/kept.js"]
+    assert len(page.find_all("meta", attrs={"name": "viewport"})) == 1
+    search = BeautifulSoup((site / "search.html").read_text(encoding="utf-8"), "html.parser")
+    wanted = ["searchindex.js", "_static/kept.js", "excerpts.js", "_static/search.js"]
+    assert [tag["src"] for tag in search.find_all("script", src=True)] == wanted
+    left = {path.name for path in (site / "_static").rglob("*") if path.is_file()}
+    assert left == {"pydata-sphinx-theme.css", "macros.html"}
+    assert (site / "_static" / "macros.html").read_text() == "{% a %}"
+
+
+def test_style_sheet_loses_the_icon_font_and_nothing_else(site):
+    left = "@media print{.kept{c:d}}.svg-inline--fa{height:1em}.fade{e:f}"
+    assert (site / "_static" / STYLES).read_text() == left
+
+
+def test_icon_is_drawn_and_an_unknown_one_is_named(page):
+    [svg] = page.find_all("svg")
+    assert svg["viewbox" if "viewbox" in svg.attrs else "viewBox"] == "0 0 448 512"
+    assert svg.path["d"] == "M0 96C0"
+    assert (svg["aria-hidden"], svg["data-mode"], "title" in svg.attrs) == ("true", "light", False)
+    assert "theme-switch" in svg["class"]
+    with pytest.raises(ValueError, match="'gone'"):
+        finish._Icons(FONT_AWESOME).draw(BeautifulSoup('<i class="fa-solid fa-gone"></i>', "html.parser"))
+
+
+def test_colours_are_known_before_the_page_is_drawn(page):
+    assert "data-theme" not in page.html.attrs
+    assert "prefers-color-scheme" in page.find("script", attrs={"data-cfasync": True}).string
+
+
+def test_names_and_landmarks(page):
+    assert page.find(id="pst-primary-sidebar")["role"] == "navigation"
+    assert "aria-label" not in page.summary.attrs
+    assert "aria-label" not in page.find("button").attrs
+    assert page.find(class_="citation")["role"] == "listitem"
+    assert not page.select("[role=doc-backlink]")
+    assert page.table.parent["class"] == ["wide"]
+    assert [cell.name for cell in page.table.find_all(["td", "th"])] == ["td", "th", "th", "td"]
+
+
+def test_cells_lose_marks_and_empty_bars_and_keep_scripts(page):
+    assert page.pre.get_text() == "x+1"
+    assert [span["class"] for span in page.pre.find_all("span", class_=True)] == [["o"], ["mi"]]
+    assert [output.script.string for output in page.select(".cell_output")] == ["draw()"]
+
+
+def test_pictures_say_their_size_and_keep_their_pixels(site, page):
+    first, second = page.find_all("img")
+    assert [(image["width"], image["height"], image.get("loading")) for image in (first, second)] == [
+        ("30", "20", None),
+        ("30", "20", "lazy"),
+    ]
+    assert first.parent["href"] == "../_images/a.webp"
+    assert [path.name for path in (site / "_images").iterdir()] == ["a.webp"]
+    with Image.open(site / "_images" / "a.webp") as picture:
+        assert picture.convert("RGB").tobytes() == NOISE.tobytes()
+
+
+def test_description_is_the_first_paragraph_cut_at_a_word(page):
+    content = page.find("meta", attrs={"name": "description"})["content"]
+    assert content.startswith("Claim. It holds. It holds.")
+    assert content.endswith(" …")
+    assert len(content) <= finish.DESCRIPTION + 2
+    assert page.find("meta", attrs={"property": "og:title"})["content"] == "Page"
+
+
+def test_excerpts_hold_each_section_without_its_subsections(site):
+    text = (site / "excerpts.js").read_text(encoding="utf-8")
+    sections = json.loads(text.removeprefix("const EXCERPTS = ").removesuffix(";\n"))
+    assert list(sections) == ["book/page"]
+    top, below = sections["book/page"]
+    assert top[0] == "#top"
+    assert "Claim." in top[1]
+    assert not [word for word in ("Words below", "#", "draw()", "code") if word in top[1]]
+    assert below == ["#below", "Below Words below."]

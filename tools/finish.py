@@ -1,0 +1,203 @@
+"""What the theme leaves to do on a written page: lighter, with names and landmarks for those who do not see it.
+
+A Sphinx extension: when all pages are written, each is changed in place. Icons are drawn into the page instead of by
+Font Awesome's script, whose paths they take; what scrolls sideways gets a box of its own; pictures say their size, so
+that nothing moves while they load.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from bs4 import BeautifulSoup, NavigableString, Tag
+from PIL import Image
+from sphinx.application import Sphinx
+
+ICONS = "scripts/fontawesome.js"
+STYLES = "styles/pydata-sphinx-theme.css"
+SEARCH = "search.html"
+# Scripts of the search: the theme loads them with every page, and only the page of the results needs them.
+OF_SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
+DESCRIPTION = 200  # characters
+# The theme's own script knows the reader's choice only when the page is drawn; without any script a page is light.
+MODE = """
+const mode = localStorage.getItem("mode") || "auto", dark = matchMedia("(prefers-color-scheme: dark)").matches;
+Object.assign(document.documentElement.dataset, {mode, theme: mode === "auto" ? (dark ? "dark" : "light") : mode});
+"""
+PLAIN = ".highlight pre :is(span.n, span.p, span.w)"
+MARKER = "# NBVAL_CHECK_OUTPUT"  # of cells whose outputs are compared: nothing for a reader
+
+
+def setup(app: Sphinx) -> dict:
+    """Change the pages when they are all written."""
+    app.connect("build-finished", lambda app, failure: None if failure else finish(Path(app.outdir)))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def finish(site: Path) -> None:
+    """Change every page of a written site, and remove what no page uses any more."""
+    static = site / "_static"
+    icons = _Icons((static / ICONS).read_text(encoding="utf-8"))
+    texts = {}
+    for html in sorted(site.rglob("*.html")):
+        soup = BeautifulSoup(html.read_text(encoding="utf-8"), "html.parser")
+        if static in html.parents or not soup.title:  # the theme's templates
+            continue
+        for step in (scripts, names, references, tables, code):
+            step(soup)
+        icons.draw(soup)
+        pictures(soup, html)
+        describe(soup)
+        if html.name == SEARCH:
+            for script in ("excerpts.js", "_static/search.js"):
+                soup.head.append(soup.new_tag("script", src=script, defer=""))
+        html.write_text(str(soup), encoding="utf-8")
+        if html.name != SEARCH and (article := soup.find("article")):
+            texts[html.relative_to(site).with_suffix("").as_posix()] = sections(article)
+    (site / "excerpts.js").write_text(f"const EXCERPTS = {json.dumps(texts, ensure_ascii=False)};\n", encoding="utf-8")
+    styles = static / STYLES
+    styles.write_text(without_icon_font(styles.read_text(encoding="utf-8")), encoding="utf-8")
+    for unused in {*static.rglob("*.map"), *(static / "vendor").rglob("fa-*"), *static.glob(f"{ICONS}*")}:
+        unused.unlink()
+
+
+class _Icons:
+    """The icons of Font Awesome's own script, as SVG in the page."""
+
+    def __init__(self, script: str) -> None:
+        self.script = script
+
+    def draw(self, soup: BeautifulSoup) -> None:
+        """Put an SVG in the place of each icon, with its classes, as the script does; none can be heard or focused."""
+        for icon in soup.select("i[class*='fa-'], span[class*='fa-']"):
+            name = next(word for word in icon["class"] if word.startswith("fa-") and word not in ("fa-solid", "fa-lg"))
+            width, height, path = self._shape(name.removeprefix("fa-"))
+            kept = {key: value for key, value in icon.attrs.items() if key.startswith("data-")}
+            names = ["svg-inline--fa", *icon["class"]]
+            svg = soup.new_tag(
+                "svg", attrs={"class": names, "aria-hidden": "true", "viewBox": f"0 0 {width} {height}", **kept}
+            )
+            svg.append(soup.new_tag("path", fill="currentColor", d=path))
+            icon.replace_with(svg)
+
+    def _shape(self, name: str) -> tuple[str, str, str]:
+        found = re.search(rf'[{{,]"?{name}"?:\[(\d+),(\d+),\[[^]]*\],"\w+","([^"]+)"\]', self.script)
+        if not found:
+            raise ValueError(f"the theme uses an icon {name!r}, which {ICONS} does not hold")
+        return found[1], found[2], found[3]
+
+
+def without_icon_font(styles: str) -> str:
+    """The theme's style sheet without Font Awesome's rules and fonts, which are a third of it."""
+    styles = re.sub(r"@font-face\{[^{}]*Font Awesome[^{}]*\}", "", styles)
+    return re.sub(r"(^|(?<=[{}/]))\.fa[bdrs]?(?=[-,:{])[^{}@]*\{[^{}]*\}", "", styles)
+
+
+def scripts(soup: BeautifulSoup) -> None:
+    """Leave out what a page loads and does not use, and what stands in its head twice."""
+    for tag in soup.find_all("script", src=True):
+        name = tag["src"].partition("?")[0].rpartition("/")[2]
+        if name == Path(ICONS).name or (name in OF_SEARCH and not soup.find(id="search-results")):
+            tag.decompose()
+    for tag in soup.find_all("script", attrs={"data-cfasync": True}):
+        tag.string = MODE
+    soup.html.attrs.pop("data-theme", None)
+    for twice in soup.find_all("meta", attrs={"name": "viewport"})[1:]:
+        twice.decompose()
+
+
+def names(soup: BeautifulSoup) -> None:
+    """Landmarks for everything on a page; controls are called what is written on them."""
+    if sidebar := soup.find(id="pst-primary-sidebar"):
+        sidebar.attrs |= {"role": "navigation", "aria-label": "Book"}
+    for tag in soup.select("button.search-button-field, details.hide > summary"):
+        tag.attrs.pop("aria-label", None)
+    for key in soup.select(".search-button__kbd-shortcut"):
+        key["aria-hidden"] = "true"
+
+
+def references(soup: BeautifulSoup) -> None:
+    """A list of references whose entries are the items of a list."""
+    for listed in soup.select(".citation-list"):
+        for entry in listed.select("[role=doc-biblioentry]"):
+            entry["role"] = "listitem"
+        for back in listed.select("[role=doc-backlink]"):
+            del back["role"]
+
+
+def tables(soup: BeautifulSoup) -> None:
+    """A box around each table: it scrolls, and the table stays a table, whose empty corners head nothing."""
+    for table in soup.select("article table"):
+        table.wrap(soup.new_tag("div", attrs={"class": "wide"}))
+        for head in table.find_all("th"):
+            if not head.get_text(strip=True):
+                head.name = "td"
+
+
+def code(soup: BeautifulSoup) -> None:
+    """Cells as a reader wants them: without the marks of other tools, and no bar where nothing is shown.
+
+    Names, punctuation and blanks have the colour of all code: without spans of their own, a page is a third smaller.
+    """
+    for plain in soup.select(PLAIN):
+        plain.unwrap()
+    for comment in soup.find_all("span", class_="c1", string=MARKER):
+        if isinstance(comment.next_sibling, NavigableString):
+            comment.next_sibling.replace_with(comment.next_sibling.removeprefix("\n"))
+        comment.decompose()
+    for output in soup.select(".cell_output > .output"):
+        if not output.find(True) and not output.get_text(strip=True):
+            output.decompose()
+    for outputs in soup.select(".cell_output"):
+        if not outputs.find(True):
+            outputs.decompose()
+
+
+def pictures(soup: BeautifulSoup, html: Path) -> None:
+    """Width and height of each picture, and a link to it alone; all but the first wait until they are scrolled to.
+
+    A PNG becomes a WebP with the same pixels, about half as large.
+    """
+    for number, image in enumerate(soup.select("article img[src]")):
+        path = html.parent / image["src"]
+        smaller = path.with_suffix(".webp")
+        if path.suffix == ".png" and (path.is_file() or smaller.is_file()):
+            if not smaller.is_file():
+                with Image.open(path) as content:
+                    content.save(smaller, lossless=True, method=2, quality=50)
+                path.unlink()
+            path, image["src"] = smaller, image["src"].removesuffix(".png") + ".webp"
+        if path.is_file() and path.suffix != ".svg":
+            with Image.open(path) as content:
+                image["width"], image["height"] = map(str, content.size)
+        if number:
+            image["loading"] = "lazy"
+        if not image.find_parent("a"):
+            image.wrap(soup.new_tag("a", attrs={"class": "picture", "href": image["src"]}))
+
+
+def describe(soup: BeautifulSoup) -> None:
+    """A title and a description for those who link to a page: its first paragraph that is not a note in italics."""
+    paragraphs = soup.select("article section > p")
+    text = next((_words(tag) for tag in paragraphs if not (tag.em and _words(tag.em) == _words(tag))), "")
+    short = text if len(text) <= DESCRIPTION else text[:DESCRIPTION].rpartition(" ")[0] + " …"
+    facts = {"og:title": soup.title.get_text().partition(" — ")[0], "og:type": "article"}
+    for key, value in (facts | ({"description": short, "og:description": short} if short else {})).items():
+        kind = "property" if key.startswith("og:") else "name"
+        soup.head.append(soup.new_tag("meta", attrs={kind: key, "content": value}))
+
+
+def sections(article: Tag) -> list[tuple[str, str]]:
+    """The text of each section of a page, with its place, without what belongs to its subsections."""
+    found = []
+    for section in article.find_all("section", id=True):
+        parts = [part for part in section.find_all(recursive=False) if part.name != "section"]
+        for part in parts:
+            for aside in part.select(".headerlink, summary, script, style"):
+                aside.decompose()
+        found.append((f"#{section['id']}", " ".join(filter(None, map(_words, parts)))))
+    return found
+
+
+def _words(tag: Tag) -> str:
+    return " ".join(tag.get_text().split())
