@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from vaelib import dimensions, factors, latent, measures, priors, strengths, synthetic, variants
+from vaelib import dimensions, factors, latent, measures, priors, robustness, strengths, synthetic, variants
 from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset
 from vaelib.densities import reparameterise
@@ -263,5 +263,18 @@ PARTS = {
     ),
     "strengths_halves": Part(
         (strengths.one_layer(strengths.CONFIG, strengths.WIDTHS[-1], strengths.SIZES[0]),), strengths.halves, 10
+    ),
+    "robustness_images": Part(
+        tuple(replace(robustness.CONFIG, latent_dim=k) for k in robustness.LATENT_SIZES), robustness.clean_errors, 5
+    ),
+    "robustness_longer": Part((robustness.LONGER,), robustness.clean_errors_of_longer_runs, 3),
+    "robustness_outliers": Part(
+        tuple(
+            robustness.outlier_setting(true_dim, share)
+            for true_dim in robustness.TRUE_DIMS
+            for share in robustness.OUTLIER_SHARES
+        ),
+        robustness.outlier_errors,
+        5,
     ),
 }

@@ -120,6 +120,41 @@ def contours(x: ArrayLike, y: ArrayLike, values: ArrayLike, levels: Sequence[flo
     return done(figure)
 
 
+def heat_maps(
+    panels: Mapping[str, ArrayLike],
+    columns: Sequence[object],
+    rows: Sequence[object],
+    *,
+    clabel: str = "",
+    **labels: str,
+) -> Figure:
+    """Named tables (len(rows), len(columns)) side by side, the first row below, on one scale from white (0) to blue.
+
+    Each cell shows its value; one that is NaN stays grey. `labels` go to `Axes.set`, the y label to the first panel.
+    """
+    tables = {name: np.asarray(table, dtype=float) for name, table in panels.items()}
+    known = [table[~np.isnan(table)] for table in tables.values()]
+    top = max(float(np.concatenate(known).max(initial=0.0)), 1e-9)
+    with plt.rc_context(STYLE):
+        size = (0.5 * len(columns), 0.5 * len(rows))
+        figure, axes = plt.subplots(
+            1, len(tables), figsize=(len(tables) * size[0] + 1.5, size[1] + 1), squeeze=False, sharey=True
+        )
+        for ax, (name, table) in zip(axes[0], tables.items(), strict=True):
+            ax.set_facecolor("#dddddd")
+            shades = ax.imshow(table, cmap="Blues", vmin=0, vmax=top, origin="lower")
+            for row, col in np.argwhere(~np.isnan(table)):
+                value = table[row, col]
+                colour = "white" if value > 0.6 * top else INK
+                ax.text(col, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize="x-small")
+            ax.set_xticks(range(len(columns)), [str(x) for x in columns])
+            ax.set_yticks(range(len(rows)), [str(y) for y in rows])
+            ax.spines[:].set_visible(False)
+            ax.set(title=name, **labels | ({} if ax is axes[0, 0] else {"ylabel": ""}))
+        figure.colorbar(shades, ax=axes[0].tolist(), label=clabel)
+    return done(figure)
+
+
 def learning_curve(
     history: Sequence[Sequence[float]], heldout: float | None = None, *, ax: Axes | None = None
 ) -> Figure:
