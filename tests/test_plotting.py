@@ -43,6 +43,8 @@ FIGURES = {
     "one span": lambda: plotting.spans(["a"], [0], [0], {"own": [0]}),
     "dots": lambda: plotting.dots({"a": {1: [1.0, 2], 2: [2.0]}, "b": {1: [np.nan]}}, diagonal=True, ylabel="found"),
     "dots of nothing": lambda: plotting.dots({"a": {}}, level=2),
+    "heat maps": lambda: plotting.heat_maps({"a": [[0, 0.5]], "b": [[1, np.nan]]}, [2, 4], [0.1], clabel="error"),
+    "heat maps of nothing": lambda: plotting.heat_maps({"a": [[np.nan]]}, [1], [1]),
     "diagram": lambda: plotting.vae_diagram((784, 400, 256, 128), 2),
     "linear diagram": lambda: plotting.vae_diagram((784,), 10),
 }
@@ -213,3 +215,13 @@ def test_no_dot_lies_outside_the_shared_scale(ylim):
     assert low < 1.0
     assert high > 5.0
     assert bool(low == 0) is (ylim is None)
+
+
+def test_heat_maps_share_a_scale_and_print_what_they_shade():
+    figure = plotting.heat_maps({"a": [[0.0, 0.5], [0.25, np.nan]], "b": [[1.0, 1.0]] * 2}, [2, 4], [0, 0.3])
+    first, second = figure.axes[:2]
+    assert [text.get_text() for text in first.texts] == ["0.00", "0.50", "0.25"]  # of the missing one nothing
+    assert first.images[0].get_clim() == second.images[0].get_clim() == (0, 1)
+    assert [label.get_text() for label in first.get_xticklabels()] == ["2", "4"]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["0", "0.3"]
+    assert first.get_ylim()[0] < first.get_ylim()[1]  # the first row is the lowest
