@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
+from torch import Tensor
 
 from vaelib import results, robustness
 from vaelib.config import TrainConfig
@@ -57,6 +58,15 @@ def over_sizes(tables: Mapping[int, pd.DataFrame], noise: str, share: float) -> 
         spans = [interval(values) if len(values) > 1 else (math.nan,) * 3 for values in its]
         mean[name], half[name] = [m for m, *_ in spans], [high - m for m, _, high in spans]
     return mean, half
+
+
+def levels(train: Tensor, test: Tensor, noise: str, share: float, *, seed: int) -> dict[str, float]:
+    """Errors on clean images `test` (N, D) to compare with: of the mean image, and of exactly what noise leaves."""
+    mean = robustness.corrupted(train, noise, share, seed=seed).mean(0).expand_as(test)
+    left = {"noise averaged out": robustness.expected(test, noise, share)} if share else {}
+    return {
+        name: robustness.normalised_error(test, pictures) for name, pictures in ({"mean image": mean} | left).items()
+    }
 
 
 def noisy(table: pd.DataFrame, model: str) -> pd.Series:
