@@ -69,6 +69,20 @@ def test_curves_have_means_and_intervals_by_name():
     assert half["VAE"][0] == pytest.approx(4.303 * 2.1 * 0.001 / math.sqrt(3), rel=1e-3)
 
 
+def test_tables_print_means_with_intervals_in_their_place():
+    tables = images(as_the_paper_says)
+    shown = noise.table(tables)
+    assert list(shown) == [
+        f"K = {k}, {with_or_without} noise" for k in (2, 50) for with_or_without in ("without", "with")
+    ]
+    assert list(shown.index) == ["VAE", "autoencoder", "as shipped"]
+    assert shown.loc["VAE", "K = 50, with noise"].startswith("0.49 (")  # 1.4 times the mean of 0.3 and 0.4
+    beside = noise.beside_longer(tables[2], tables[50])
+    assert beside.loc["VAE", "this recipe, with noise"].startswith("0.40 (")
+    assert beside.loc["VAE", "four times the images, with noise"].startswith("0.56 (")
+    assert beside.loc["autoencoder", "four times the images, without noise"].startswith("0.20 (")
+
+
 # Outliers
 
 
@@ -125,9 +139,17 @@ def test_seeds_that_lack_a_cell_are_left_out():
 
 def test_heat_maps_hold_means_in_their_place():
     maps = noise.heat_maps(outliers(errors(0.1, 0.4, 0.1, 0.4)))
+    assert list(maps)[1] == "VAE,\none variance"
     assert maps["the corrupted points"][2] == pytest.approx([0.4] * 3)
-    assert maps["VAE, one variance"][0] == pytest.approx([0.05 * 1.02] * 3)
-    assert maps["VAE, one variance"][1] == pytest.approx([0.4 * 1.02] * 3)
+    assert maps["VAE,\none variance"][0] == pytest.approx([0.05 * 1.02] * 3)
+    assert maps["VAE,\none variance"][1] == pytest.approx([0.4 * 1.02] * 3)
+
+
+def test_the_table_of_outliers_has_means_with_and_without():
+    shown = noise.outlier_table(outliers(errors(0.1, 0.4, 0.2, 0.5)))
+    assert shown.loc["autoencoder, one variance", "mean over all shares of outliers"].startswith("0.51 (")
+    assert shown.loc["autoencoder, one variance", "no outliers"].startswith("0.05 (")
+    assert shown.loc["the corrupted points", "mean over all shares of outliers"] == "0.60 (0.60 to 0.60)"
 
 
 # Nothing recorded

@@ -138,7 +138,7 @@ def heat_maps(
     with plt.rc_context(STYLE):
         size = (0.5 * len(columns), 0.5 * len(rows))
         figure, axes = plt.subplots(
-            1, len(tables), figsize=(len(tables) * size[0] + 1.5, size[1] + 1), squeeze=False, sharey=True
+            1, len(tables), figsize=(len(tables) * size[0] + 1.5, size[1] + 1.2), squeeze=False, sharey=True
         )
         for ax, (name, table) in zip(axes[0], tables.items(), strict=True):
             ax.set_facecolor("#dddddd")
@@ -151,7 +151,7 @@ def heat_maps(
             ax.set_yticks(range(len(rows)), [str(y) for y in rows])
             ax.spines[:].set_visible(False)
             ax.set(title=name, **labels | ({} if ax is axes[0, 0] else {"ylabel": ""}))
-        figure.colorbar(shades, ax=axes[0].tolist(), label=clabel)
+        figure.colorbar(shades, ax=axes[0].tolist(), label=clabel, shrink=0.75)
     return done(figure)
 
 

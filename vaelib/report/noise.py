@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vaelib import results, robustness
 from vaelib.config import TrainConfig
+from vaelib.report.counts import spread
 from vaelib.report.verdicts import Verdict, above, below, interval, near
 
 NAMES = {"vae": "VAE", "autoencoder": "autoencoder", "shipped": "as shipped"}
@@ -21,6 +22,7 @@ CONTROL_NAMES = {
     "autoencoder_entry": "autoencoder, a variance per entry",
     "autoencoder_common": "autoencoder, one variance",
 }
+POINTS = "the corrupted points"
 ALIKE = 0.05  # two errors that differ by less, relative to the clean data, are alike
 
 
@@ -73,6 +75,31 @@ def noisy(table: pd.DataFrame, model: str) -> pd.Series:
     """The error of a model by seed, averaged over all kinds and shares of noise that were recorded."""
     cells = [robustness.column(model, *cell) for cell in robustness.CELLS if cell[1]]
     return table[cells].dropna(axis=1, how="all").mean(axis=1)
+
+
+def table(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
+    """Mean errors of the three models at the smallest and the largest latent size, in words with their intervals."""
+    return pd.DataFrame(
+        {
+            f"K = {k}, {words}": {name: spread(of(tables[k], model)) for model, name in NAMES.items()}
+            for k in (min(tables), max(tables))
+            for words, of in (("without noise", lambda rows, model: rows[f"{model}_clean"]), ("with noise", noisy))
+        }
+    )
+
+
+def beside_longer(rows: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
+    """Mean errors of the book's recipe and of `longer` runs, at one latent size, where there are both."""
+    cells = {"without noise": robustness.LONGER_CELLS[0], "with noise": robustness.LONGER_CELLS[1]}
+    return pd.DataFrame(
+        {
+            f"{recipe}, {words}": {
+                NAMES[model]: spread(its[robustness.column(model, *cell)]) for model in robustness.LONGER_MODELS
+            }
+            for words, cell in cells.items()
+            for recipe, its in (("this recipe", rows), ("four times the images", long))
+        }
+    )
 
 
 def rise(table: pd.DataFrame, model: str) -> pd.Series:
@@ -155,8 +182,10 @@ def heat_maps(rows: pd.DataFrame) -> dict[str, list[list[float]]]:
         return rows[(rows["true_dim"] == true_dim) & (rows["share"] == share)][name].mean()
 
     return {
-        shown: [[cell(name, d, share) for d in robustness.TRUE_DIMS] for share in robustness.OUTLIER_SHARES]
-        for name, shown in {**CONTROL_NAMES, "data": "the corrupted points"}.items()
+        shown.replace(", ", ",\n"): [
+            [cell(name, d, share) for d in robustness.TRUE_DIMS] for share in robustness.OUTLIER_SHARES
+        ]
+        for name, shown in {**CONTROL_NAMES, "data": POINTS}.items()
     }
 
 
@@ -165,6 +194,17 @@ def with_outliers(rows: pd.DataFrame) -> pd.DataFrame:
     some = rows[rows["share"] > 0]
     whole = some.groupby("seed").size() == len(robustness.TRUE_DIMS) * (len(robustness.OUTLIER_SHARES) - 1)
     return some.groupby("seed")[["data", *CONTROL_NAMES]].mean()[whole]
+
+
+def outlier_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean errors of the four models and of the corrupted points, without outliers and over all shares of them."""
+    none, some = rows[rows["share"] == 0].groupby("seed").mean(), with_outliers(rows)
+    return pd.DataFrame(
+        {
+            title: {name: spread(errors[column]) for column, name in (*CONTROL_NAMES.items(), ("data", POINTS))}
+            for title, errors in (("no outliers", none), ("mean over all shares of outliers", some))
+        }
+    )
 
 
 def without_outliers(rows: pd.DataFrame) -> pd.Series:
