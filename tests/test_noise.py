@@ -89,7 +89,7 @@ def test_tables_print_means_with_intervals_in_their_place():
 def outliers(error, without=0.05):
     """Errors of three seeds on all dimensions and shares: `error` by model and variance where there are outliers."""
     return pd.DataFrame(
-        {"seed": seed, "true_dim": d, "share": share, "data": 2 * share}
+        {"seed": seed, "true_dim": d, "share": share, "seen": 2 * share}
         | {name: (error[name] if share else without) * (1 + 0.01 * seed) for name in noise.CONTROL_NAMES}
         for seed in SEEDS
         for d in robustness.TRUE_DIMS

@@ -232,11 +232,11 @@ def outlier_setting(true_dim: int, share: float, *, points: int = 5000, epochs: 
 def outlier_errors(setting: Mapping[str, float]) -> dict[str, float]:
     """`error` of the four models of `CONTROL`, trained on points with outliers that they are to rebuild without.
 
-    "data": the error of the corrupted points themselves.
+    "seen": the error of the corrupted points themselves.
     """
     seed, its = setting["seed"], {"true_dim": setting["true_dim"], "share": setting["share"]}
     points = points_with_outliers(setting["points"], seed=seed, **its)
-    errors = {"data": normalised_error(*points)}
+    errors = {"seen": normalised_error(*points)}
     for model, variance in CONTROL:
         config = outlier_config(model, epochs=setting["epochs"], seed=seed)
         fitted = minimise(partial(outlier_loss, variance=variance), config, points.seen)

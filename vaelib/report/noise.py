@@ -166,7 +166,7 @@ def rules_on_images(tables: Mapping[int, pd.DataFrame], long: pd.DataFrame) -> t
 
 def outliers() -> pd.DataFrame:
     """The recorded errors on points with outliers: a row for each seed, dimension and share, by "seed", "true_dim" …"""
-    columns = ["seed", "true_dim", "share", "data", *CONTROL_NAMES]
+    columns = ["seed", "true_dim", "share", "seen", *CONTROL_NAMES]
     tables = [
         results.current("robustness_outliers", robustness.outlier_setting(d, share)).assign(true_dim=d, share=share)
         for d in robustness.TRUE_DIMS
@@ -185,7 +185,7 @@ def heat_maps(rows: pd.DataFrame) -> dict[str, list[list[float]]]:
         shown.replace(", ", ",\n"): [
             [cell(name, d, share) for d in robustness.TRUE_DIMS] for share in robustness.OUTLIER_SHARES
         ]
-        for name, shown in {**CONTROL_NAMES, "data": POINTS}.items()
+        for name, shown in {**CONTROL_NAMES, "seen": POINTS}.items()
     }
 
 
@@ -193,7 +193,7 @@ def with_outliers(rows: pd.DataFrame) -> pd.DataFrame:
     """Errors by seed, averaged over the dimensions and over all shares but 0; of seeds with all of them only."""
     some = rows[rows["share"] > 0]
     whole = some.groupby("seed").size() == len(robustness.TRUE_DIMS) * (len(robustness.OUTLIER_SHARES) - 1)
-    return some.groupby("seed")[["data", *CONTROL_NAMES]].mean()[whole]
+    return some.groupby("seed")[["seen", *CONTROL_NAMES]].mean()[whole]
 
 
 def outlier_table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -201,7 +201,7 @@ def outlier_table(rows: pd.DataFrame) -> pd.DataFrame:
     none, some = rows[rows["share"] == 0].groupby("seed").mean(), with_outliers(rows)
     return pd.DataFrame(
         {
-            title: {name: spread(errors[column]) for column, name in (*CONTROL_NAMES.items(), ("data", POINTS))}
+            title: {name: spread(errors[column]) for column, name in (*CONTROL_NAMES.items(), ("seen", POINTS))}
             for title, errors in (("no outliers", none), ("mean over all shares of outliers", some))
         }
     )
