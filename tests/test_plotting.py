@@ -43,6 +43,7 @@ FIGURES = {
     "one span": lambda: plotting.spans(["a"], [0], [0], {"own": [0]}),
     "dots": lambda: plotting.dots({"a": {1: [1.0, 2], 2: [2.0]}, "b": {1: [np.nan]}}, diagonal=True, ylabel="found"),
     "dots of nothing": lambda: plotting.dots({"a": {}}, level=2),
+    "panels of curves": lambda: plotting.curve_panels([2, 50], {"a": ({"y": [1, 2]}, {"y": [0, 1]}, {"top": 3})}),
     "heat maps": lambda: plotting.heat_maps({"a": [[0, 0.5]], "b": [[1, np.nan]]}, [2, 4], [0.1], clabel="error"),
     "heat maps of nothing": lambda: plotting.heat_maps({"a": [[np.nan]]}, [1], [1]),
     "diagram": lambda: plotting.vae_diagram((784, 400, 256, 128), 2),
@@ -225,3 +226,16 @@ def test_heat_maps_share_a_scale_and_print_what_they_shade():
     assert [label.get_text() for label in first.get_xticklabels()] == ["2", "4"]
     assert [label.get_text() for label in first.get_yticklabels()] == ["0", "0.3"]
     assert first.get_ylim()[0] < first.get_ylim()[1]  # the first row is the lowest
+
+
+def test_panels_of_curves_share_a_scale_and_a_key():
+    first, second = ({"y": [1, 2]}, {"y": [0, 1]}, {}), ({"y": [4, 9]}, {"y": [0, 1]}, {"top": 12})
+    figure = plotting.curve_panels([2, 50], {"a": first, "b": second}, xlabel="K", ylabel="error")
+    a, b = figure.axes
+    assert a.get_ylim() == b.get_ylim()
+    assert a.get_ylim()[0] == 0
+    assert a.get_ylim()[1] > 12
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["y", "top"]
+    assert [ax.get_legend() for ax in figure.axes] == [None, None]
+    assert [label.get_text() for label in b.get_xticklabels()] == ["2", "50"]
+    assert (a.get_ylabel(), b.get_ylabel()) == ("error", "")

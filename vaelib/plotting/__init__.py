@@ -3,6 +3,7 @@
 from vaelib.plotting.charts import (
     bound_ladder,
     contours,
+    curve_panels,
     curves,
     dots,
     estimator_variance,
@@ -20,6 +21,7 @@ __all__ = [
     "bound_ladder",
     "code_panels",
     "contours",
+    "curve_panels",
     "curves",
     "dots",
     "estimator_variance",

@@ -47,6 +47,32 @@ def curves(
     return done(figure)
 
 
+def curve_panels(
+    x: Sequence[float],
+    named: Mapping[str, tuple[Mapping[str, ArrayLike], Mapping[str, ArrayLike], Mapping[str, float]]],
+    **labels: str,
+) -> Figure:
+    """For each name a panel of `curves`, given their ys, errors and levels, over one logarithmic x; one scale, one key.
+
+    The scale begins at 0. `labels` go to `Axes.set`, the y label to the first panel only.
+    """
+    axes, key = panels(len(named), size=(3.2, 3.3)), {}
+    for ax, (title, (ys, errors, levels)) in zip(axes, named.items(), strict=True):
+        own = {"title": title, "ylim": (0, None)} | labels | ({} if ax is axes[0] else {"ylabel": ""})
+        curves(x, ys, errors=errors, levels=levels, marker="o", xscale="log", ax=ax, **own)
+        ax.set_xticks(x, [str(value) for value in x])
+        ax.minorticks_off()
+        ax.get_legend().remove()
+        handles, names = ax.get_legend_handles_labels()
+        key |= dict(zip(names, handles, strict=True))
+    top = max(ax.get_ylim()[1] for ax in axes)
+    for ax in axes:
+        ax.set_ylim(0, top)
+    with plt.rc_context(STYLE):
+        axes[0].figure.legend(key.values(), key, loc="outside lower center", ncols=len(key), fontsize="small")
+    return axes[0].figure
+
+
 def spans(
     names: Sequence[str],
     low: ArrayLike,

@@ -116,10 +116,10 @@ def rules_on_images(tables: Mapping[int, pd.DataFrame], long: pd.DataFrame) -> t
         for k in (small, large)
     }
     of = "error with noise, {} over the VAE"
-    shown = {"shipped": "the autoencoder as shipped", "autoencoder": "a deterministic autoencoder"}
+    shown = {"shipped": "the autoencoder as shipped", "autoencoder": "the deterministic autoencoder"}
     comparable = tuple(
         near(
-            f"K = {small}: {shown[model]} and the VAE do comparably",
+            f"at K = {small} {shown[model]} and the VAE do comparably",
             _values(ratio[model, small]),
             1,
             within=ALIKE,
@@ -129,7 +129,7 @@ def rules_on_images(tables: Mapping[int, pd.DataFrame], long: pd.DataFrame) -> t
     )
     outperforms = tuple(
         below(
-            f"K = {large}: {shown[model]} outperforms the VAE",
+            f"at K = {large} {shown[model]} outperforms the VAE",
             _values(ratio[model, large]),
             1,
             of=of.format(shown[model]),
@@ -140,22 +140,22 @@ def rules_on_images(tables: Mapping[int, pd.DataFrame], long: pd.DataFrame) -> t
         *comparable,
         *outperforms,
         below(
-            f"K = {large}: it does so with four times the images and steps",
+            f"at K = {large} {shown['autoencoder']} is ahead with four times the images and steps as well",
             _values(noisy(long, "autoencoder") / noisy(long, "vae")),
             1,
             of=of.format(shown["autoencoder"]),
         ),
         below(
-            f"K = {large}: it does so without any noise",
+            f"at K = {large} {shown['autoencoder']} is ahead without any noise as well",
             _values(tables[large]["autoencoder_clean"] / tables[large]["vae_clean"]),
             1,
-            of="error without noise, a deterministic autoencoder over the VAE",
+            of="error without noise, the deterministic autoencoder over the VAE",
         ),
         above(
-            f"K = {large}: the VAE is the more robust, as in Figure 6",
+            f"at K = {large} the VAE is the more robust, as in Figure 6",
             _values(rise(tables[large], "autoencoder") - rise(tables[large], "vae")),
             0,
-            of="by how much noise raises the error, of a deterministic autoencoder less of the VAE",
+            of="by how much noise raises the error, of the deterministic autoencoder less of the VAE",
             form=".3f",
         ),
     )
@@ -191,14 +191,18 @@ def heat_maps(rows: pd.DataFrame) -> dict[str, list[list[float]]]:
 
 def with_outliers(rows: pd.DataFrame) -> pd.DataFrame:
     """Errors by seed, averaged over the dimensions and over all shares but 0; of seeds with all of them only."""
-    some = rows[rows["share"] > 0]
-    whole = some.groupby("seed").size() == len(robustness.TRUE_DIMS) * (len(robustness.OUTLIER_SHARES) - 1)
-    return some.groupby("seed")[["seen", *CONTROL_NAMES]].mean()[whole]
+    return _means(rows[rows["share"] > 0], len(robustness.TRUE_DIMS) * (len(robustness.OUTLIER_SHARES) - 1))
+
+
+def _means(rows: pd.DataFrame, cells: int) -> pd.DataFrame:
+    """Mean errors by seed, of the seeds that have all of so many cells."""
+    by_seed = rows.groupby("seed")
+    return by_seed[["seen", *CONTROL_NAMES]].mean()[by_seed.size() == cells]
 
 
 def outlier_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean errors of the four models and of the corrupted points, without outliers and over all shares of them."""
-    none, some = rows[rows["share"] == 0].groupby("seed").mean(), with_outliers(rows)
+    none, some = _means(rows[rows["share"] == 0], len(robustness.TRUE_DIMS)), with_outliers(rows)
     return pd.DataFrame(
         {
             title: {name: spread(errors[column]) for column, name in (*CONTROL_NAMES.items(), ("seen", POINTS))}
