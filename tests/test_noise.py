@@ -69,6 +69,12 @@ def test_curves_have_means_and_intervals_by_name():
     assert half["VAE"][0] == pytest.approx(4.303 * 2.1 * 0.001 / math.sqrt(3), rel=1e-3)
 
 
+def test_the_number_of_seeds_in_words():
+    tables = images(as_the_paper_says)
+    assert noise.seeds(tables) == "3"
+    assert noise.seeds(tables | {50: tables[50].iloc[:2]}) == "2 to 3"
+
+
 def test_tables_print_means_with_intervals_in_their_place():
     tables = images(as_the_paper_says)
     shown = noise.table(tables)

@@ -44,6 +44,12 @@ def longer(config: TrainConfig) -> pd.DataFrame:
     return _by_seed(results.recorded("robustness_longer", robustness.LONGER), _columns())
 
 
+def seeds(tables: Mapping[int, pd.DataFrame]) -> str:
+    """Of how many seeds there are errors, in words: "5", or "3 to 5" where latent sizes differ in it."""
+    least, most = min(map(len, tables.values())), max(map(len, tables.values()))
+    return str(least) if least == most else f"{least} to {most}"
+
+
 def _columns() -> list[str]:
     return [robustness.column(name, *cell) for name in robustness.MODELS for cell in robustness.CELLS]
 
