@@ -20,6 +20,7 @@ from vaelib.training import Epoch, TrainedRun, _measure, fit, initial_model
 def untrained() -> None:
     """Every network stays as it was initialized; it is measured as a trained one would be."""
     _put("fit", "get_or_train", by=_initial)
+    _put("minimise", by=lambda loss, config, data: initial_model(config, data.shape[1]))
 
 
 def arbitrary(draw: int) -> None:
@@ -27,13 +28,21 @@ def arbitrary(draw: int) -> None:
 
     def scaled(config, *args, **kwargs):
         run = _initial(config, *args, **kwargs)
-        factor = random.Random(f"{draw} {dataclasses.replace(config, seed=0)}").choice((0.2, 3.0, 6.0))
-        with torch.no_grad():
-            for parameter in run.model.parameters():
-                parameter.mul_(factor)
+        rescaled(run.model, config)
         return _measured(run, kwargs.get("heldout"))
 
+    def minimised(loss, config, data):
+        return rescaled(initial_model(config, data.shape[1]), config)
+
+    def rescaled(model, config):
+        factor = random.Random(f"{draw} {dataclasses.replace(config, seed=0)}").choice((0.2, 3.0, 6.0))
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(factor)
+        return model
+
     _put("fit", "get_or_train", by=scaled)
+    _put("minimise", by=minimised)
 
 
 def turned(degrees: float) -> None:

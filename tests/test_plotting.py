@@ -49,6 +49,9 @@ FIGURES = {
         (1, 2, 50), {"n": {"a": ([1, 2, 3], [0, 0, 1])}, "m": {"b": ([np.nan] * 3, [0] * 3)}}
     ),
     "one size": lambda: plotting.over_sizes((3,), {"n": {"a": ([np.nan], [0])}}),
+    "panels of curves": lambda: plotting.curve_panels([2, 50], {"a": ({"y": [1, 2]}, {"y": [0, 1]}, {"top": 3})}),
+    "heat maps": lambda: plotting.heat_maps({"a": [[0, 0.5]], "b": [[1, np.nan]]}, [2, 4], [0.1], clabel="error"),
+    "heat maps of nothing": lambda: plotting.heat_maps({"a": [[np.nan]]}, [1], [1]),
     "diagram": lambda: plotting.vae_diagram((784, 400, 256, 128), 2),
     "linear diagram": lambda: plotting.vae_diagram((784,), 10),
     "tiles": lambda: plotting.tiles({"One": ["yes"] * 13, "Two": ["no"]}, {"yes": ("✓", 13), "no": ("✗", 1)}),
@@ -253,3 +256,26 @@ def test_sizes_stand_where_they_are_on_a_logarithmic_axis():
     x, y = ax.lines[-1].get_data()
     assert x.tolist() == y.tolist()
     assert (x[0], x[-1]) == (1, pytest.approx(50))
+
+
+def test_heat_maps_share_a_scale_and_print_what_they_shade():
+    figure = plotting.heat_maps({"a": [[0.0, 0.5], [0.25, np.nan]], "b": [[1.0, 1.0]] * 2}, [2, 4], [0, 0.3])
+    first, second = figure.axes[:2]
+    assert [text.get_text() for text in first.texts] == ["0.00", "0.50", "0.25"]  # of the missing one nothing
+    assert first.images[0].get_clim() == second.images[0].get_clim() == (0, 1)
+    assert [label.get_text() for label in first.get_xticklabels()] == ["2", "4"]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["0", "0.3"]
+    assert first.get_ylim()[0] < first.get_ylim()[1]  # the first row is the lowest
+
+
+def test_panels_of_curves_share_a_scale_and_a_key():
+    first, second = ({"y": [1, 2]}, {"y": [0, 1]}, {}), ({"y": [4, 9]}, {"y": [0, 1]}, {"top": 12})
+    figure = plotting.curve_panels([2, 50], {"a": first, "b": second}, xlabel="K", ylabel="error")
+    a, b = figure.axes
+    assert a.get_ylim() == b.get_ylim()
+    assert a.get_ylim()[0] == 0
+    assert a.get_ylim()[1] > 12
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["y", "top"]
+    assert [ax.get_legend() for ax in figure.axes] == [None, None]
+    assert [label.get_text() for label in b.get_xticklabels()] == ["2", "50"]
+    assert (a.get_ylabel(), b.get_ylabel()) == ("error", "")

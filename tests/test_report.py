@@ -330,6 +330,25 @@ def test_equal_is_judged_by_the_interval_and_by_the_error_of_the_measure(values,
     assert verdict.outcome == expected
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, 1, 1], "held"),
+        ([0.97, 1, 1.03], "too close to call"),  # the interval reaches out of the band
+        ([0.99, 1, 1.01], "held"),
+        ([2, 2.01, 2.02], "did not hold"),
+        ([0.5, 0.51, 0.52], "did not hold"),
+        ([1.05, 1.06, 1.04], "too close to call"),
+        ([1, 1], None),
+        ([float("nan")] * 3, None),
+    ],
+)
+def test_near_is_judged_by_the_whole_interval(values, expected):
+    verdict = report.near("alike", values, 1, within=0.05, of="ratio")
+    assert verdict.outcome == expected
+    assert "from 0.95 to 1.05" in verdict.rule
+
+
 # Agreement with recorded runs
 
 

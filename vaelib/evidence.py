@@ -14,6 +14,7 @@ from vaelib import (
     measures,
     pictures,
     priors,
+    robustness,
     strengths,
     synthetic,
     variants,
@@ -280,5 +281,18 @@ PARTS = {
     ),
     "latent_sizes": Part(
         tuple(replace(latent_sizes.CONFIG, latent_dim=k) for k in latent_sizes.SIZES), latent_sizes.at_size, 5
+    ),
+    "robustness_images": Part(
+        tuple(replace(robustness.CONFIG, latent_dim=k) for k in robustness.LATENT_SIZES), robustness.clean_errors, 5
+    ),
+    "robustness_longer": Part((robustness.LONGER,), robustness.clean_errors_of_longer_runs, 3),
+    "robustness_outliers": Part(
+        tuple(
+            robustness.outlier_setting(true_dim, share)
+            for true_dim in robustness.TRUE_DIMS
+            for share in robustness.OUTLIER_SHARES
+        ),
+        robustness.outlier_errors,
+        5,
     ),
 }

@@ -47,6 +47,32 @@ def curves(
     return done(figure)
 
 
+def curve_panels(
+    x: Sequence[float],
+    named: Mapping[str, tuple[Mapping[str, ArrayLike], Mapping[str, ArrayLike], Mapping[str, float]]],
+    **labels: str,
+) -> Figure:
+    """For each name a panel of `curves`, given their ys, errors and levels, over one logarithmic x; one scale, one key.
+
+    The scale begins at 0. `labels` go to `Axes.set`, the y label to the first panel only.
+    """
+    axes, key = panels(len(named), size=(3.2, 3.3)), {}
+    for ax, (title, (ys, errors, levels)) in zip(axes, named.items(), strict=True):
+        own = {"title": title, "ylim": (0, None)} | labels | ({} if ax is axes[0] else {"ylabel": ""})
+        curves(x, ys, errors=errors, levels=levels, marker="o", xscale="log", ax=ax, **own)
+        ax.set_xticks(x, [str(value) for value in x])
+        ax.minorticks_off()
+        ax.get_legend().remove()
+        handles, names = ax.get_legend_handles_labels()
+        key |= dict(zip(names, handles, strict=True))
+    top = max(ax.get_ylim()[1] for ax in axes)
+    for ax in axes:
+        ax.set_ylim(0, top)
+    with plt.rc_context(STYLE):
+        axes[0].figure.legend(key.values(), key, loc="outside lower center", ncols=len(key), fontsize="small")
+    return axes[0].figure
+
+
 def spans(
     names: Sequence[str],
     low: ArrayLike,
@@ -160,6 +186,41 @@ def contours(x: ArrayLike, y: ArrayLike, values: ArrayLike, levels: Sequence[flo
         ax.plot(np.asarray(x)[col], np.asarray(y)[row], "x", color=ORANGE, markersize=9, mew=2)
         figure.colorbar(shades, label=labels.pop("clabel", ""))
         ax.set(**labels)
+    return done(figure)
+
+
+def heat_maps(
+    panels: Mapping[str, ArrayLike],
+    columns: Sequence[object],
+    rows: Sequence[object],
+    *,
+    clabel: str = "",
+    **labels: str,
+) -> Figure:
+    """Named tables (len(rows), len(columns)) side by side, the first row below, on one scale from white (0) to blue.
+
+    Each cell shows its value; one that is NaN stays grey. `labels` go to `Axes.set`, the y label to the first panel.
+    """
+    tables = {name: np.asarray(table, dtype=float) for name, table in panels.items()}
+    known = [table[~np.isnan(table)] for table in tables.values()]
+    top = max(float(np.concatenate(known).max(initial=0.0)), 1e-9)
+    with plt.rc_context(STYLE):
+        size = (0.5 * len(columns), 0.5 * len(rows))
+        figure, axes = plt.subplots(
+            1, len(tables), figsize=(len(tables) * size[0] + 1.5, size[1] + 1.2), squeeze=False, sharey=True
+        )
+        for ax, (name, table) in zip(axes[0], tables.items(), strict=True):
+            ax.set_facecolor("#dddddd")
+            shades = ax.imshow(table, cmap="Blues", vmin=0, vmax=top, origin="lower")
+            for row, col in np.argwhere(~np.isnan(table)):
+                value = table[row, col]
+                colour = "white" if value > 0.6 * top else INK
+                ax.text(col, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize="x-small")
+            ax.set_xticks(range(len(columns)), [str(x) for x in columns])
+            ax.set_yticks(range(len(rows)), [str(y) for y in rows])
+            ax.spines[:].set_visible(False)
+            ax.set(title=name, **labels | ({} if ax is axes[0, 0] else {"ylabel": ""}))
+        figure.colorbar(shades, ax=axes[0].tolist(), label=clabel, shrink=0.75)
     return done(figure)
 
 

@@ -61,6 +61,25 @@ def below(claim: str, values: Sequence[float], threshold: float, *, of: str, for
     return _by_interval(claim, values, threshold, of, form, rule, upwards=False)
 
 
+def near(claim: str, values: Sequence[float], target: float, *, within: float, of: str, form: str = ".2f") -> Verdict:
+    """Held where the 95 % interval over seeds lies within `within` of `target`, not held where all of it lies beyond.
+
+    Otherwise as in `above`. For a measure that has an error of its own there is `equal`.
+    """
+    n, (mean, low, high) = len(values), interval(values)
+    rule = (
+        f"the 95 % interval of its mean over seeds lies from {target - within:{form}} to {target + within:{form}}; it "
+        f"did not hold if the interval lies outside"
+    )
+    if math.isnan(mean):
+        return Verdict(claim, NOT_MEASURED, rule, None)
+    if n < 3:
+        return Verdict(claim, f"{of}: {mean:{form}} ({_seeds(n)})", rule, None)
+    held = target - within <= low and high <= target + within
+    outside = high < target - within or target + within < low
+    return Verdict(claim, _in_words(of, values, form), rule, HELD if held else DID_NOT_HOLD if outside else TOO_CLOSE)
+
+
 def equal(
     claim: str,
     values: Sequence[float],
