@@ -158,7 +158,7 @@ def pictures(soup: BeautifulSoup, html: Path) -> None:
 
     A PNG becomes a WebP with the same pixels, about half as large.
     """
-    for number, image in enumerate(soup.select("article img[src]")):
+    for number, image in enumerate(soup.select("article img[src]:not([src^='data:'])")):
         path = html.parent / image["src"]
         smaller = path.with_suffix(".webp")
         if path.suffix == ".png" and (path.is_file() or smaller.is_file()):

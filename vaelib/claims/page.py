@@ -78,7 +78,7 @@ class Ledger:
         for title, some in self.groups().items():
             rows = [_row(number, entry) for number, entry in some]
             head = ["| Claim | Measured | Verdict |", "|---|---|---|"]
-            parts.append("\n".join([f"**{title}**", "", "::::{div} ledger", "", *head, *rows, "", "::::"]))
+            parts.append("\n".join([f"**{title}**", "", "::::{container} ledger", "", *head, *rows, "", "::::"]))
         return "\n\n".join(parts)
 
     def _repr_mimebundle_(self, **_) -> tuple[dict, dict]:
