@@ -31,7 +31,7 @@ ALIKE = """() => {
 WIDTHS = (320, 360, 768, 1280)
 
 BUDGET = 1_500_000  # bytes a page, all told
-EXPLORER = ".explorer"  # a page that holds one may be larger
+EXPLORER = ".latent-explorer"  # a page that holds one may be larger
 SECONDS = 5.0  # at 1.6 Mbit/s and with a fourth of the processor
 SHIFT = 0.1  # the most that counts as a good layout shift
 
