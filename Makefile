@@ -47,7 +47,7 @@ sweep: ## a chapter over a grid: make sweep CHAPTER=mnist LATENT_DIM="1 2 5" SEE
 	@$(MAKE) --no-print-directory data MAKEOVERRIDES=
 	@$(PY) -m tools.sweep --make
 
-test: env ## all tests: no network, no real data; some eight minutes on two cores
+test: env ## all tests: no network, no real data; some ten minutes on two cores
 	@$(PY) -m pytest -n 2 --dist loadgroup
 
 test-browser: env ## the built site in a real browser: light, accessible, whole on every screen; needs Chromium

@@ -127,7 +127,7 @@ IDEAL = {
     "strengths_axes": {"apart": 0.8, "apart_rank": 0.9, "loss_0": 0.1, "loss_45": 0.3},
     "strengths_widths": {"heldout": -150, "gap": 30, "at_code": 10},
     "strengths_seeds": {"heldout": -150},
-    "strengths_halves": {"encoder": 30, "decoder": 10},
+    "strengths_halves": {"encoder": 30, "neither": 10},
 }
 NULL = {
     "planes": {"gain": -5, "votes": -0.1, "halfway": 1.1, "distance": 1.2},
@@ -144,7 +144,7 @@ NULL = {
     "strengths_axes": {"apart": 0.1, "apart_rank": 0.1, "loss_0": 0.3, "loss_45": 0.1},
     "strengths_widths": {"heldout": -150, "gap": 30, "at_code": -10},
     "strengths_seeds": {"heldout": -150},
-    "strengths_halves": {"encoder": 10, "decoder": 30},
+    "strengths_halves": {"encoder": 10, "neither": 30},
 }
 RECORDED = [  # judged by recorded runs alone
     *(claim.id for part in (strengths, examples) for claim in part.CLAIMS if claim.judge),

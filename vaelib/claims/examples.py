@@ -200,8 +200,9 @@ CLAIMS = (
         "networks on 6,000 images.", "fig-claims-strokes", repair,
     ),
     Claim(
-        "separation", "4.1.1", "Digits lie in different clusters, though no label was used (Figure 3).",
-        "Votes of the ten nearest codes, beside principal components.", "fig-3-mnist", separation,
+        "separation", "4.1.1", "Digits lie in different clusters (Figure 3).",
+        "Votes of the ten nearest codes, beside principal components: not whether clusters are apart.", "fig-3-mnist",
+        separation,
     ),
     Claim(
         "neighbors", "4.1.1", "VAEs are effective at dimension reduction.",
@@ -223,7 +224,7 @@ CLAIMS = (
         "beside draws of the prior.", "fig-5-mnist", samples,
     ),
     Claim(
-        "garments", "4.2", "The experiments repeat on Fashion-MNIST.",
+        "garments", "4.2", "Reconstructions, manifold and samples are shown for Fashion-MNIST as well.",
         "The four verdicts of the chapter: reconstruction, classes, walks, samples.", "fig-2-fashion", garments,
     ),
     Claim(
@@ -231,8 +232,8 @@ CLAIMS = (
         "Heights read off decoded pictures, and which of two latent axes accounts for them.", "fig-7", figure_7,
     ),
     Claim(
-        "trained-axes", "4.2.1", "Training disentangles: its axes are better than others.",
-        "The same scores in axes turned by every angle.", "fig-boots-rotation", turned,
+        "trained-axes", "4.2.1", "The VAE learns disentangled features of boots (Figure 7).",
+        "Its axes beside the same ones turned by every angle, which are our control.", "fig-boots-rotation", turned,
     ),
     Claim(
         "figure-8", "4.2.2", "Sorted column sums of the decoder's first matrix show the dimension: two (Figure 8).",
