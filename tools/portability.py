@@ -305,8 +305,8 @@ that `make verify` compares, where they differ.
 
 `AVX2` and `AVX-512` are this processor with newer instructions switched off; `AVX-512` is without bfloat16. Every path
 was executed from three seeds with one thread and from the first seed with two; this machine's own path also from two
-more seeds and at other latent sizes. Each path and number of threads has trained networks of its own. A chapter that the
-first table lacks is newer than the table.
+more seeds and at other latent sizes. Each path and number of threads has trained networks of its own. A chapter that
+the first table lacks is newer than the table.
 """
 
 
