@@ -84,8 +84,8 @@ def test_tables_print_means_with_intervals_in_their_place():
     assert list(shown.index) == ["VAE", "autoencoder", "as shipped"]
     assert shown.loc["VAE", "K = 50, with noise"].startswith("0.49 (")  # 1.4 times the mean of 0.3 and 0.4
     beside = noise.beside_longer(tables[2], tables[50])
-    assert beside.loc["VAE", "this recipe, with noise"].startswith("0.40 (")
-    assert beside.loc["VAE", "four times the images, with noise"].startswith("0.56 (")
+    assert beside.loc["VAE", "this recipe, 20% replaced"].startswith("0.40 (")
+    assert beside.loc["VAE", "four times the images, 20% replaced"].startswith("0.56 (")
     assert beside.loc["autoencoder", "four times the images, without noise"].startswith("0.20 (")
 
 
@@ -141,6 +141,14 @@ def test_seeds_that_lack_a_cell_are_left_out():
     assert len(noise.with_outliers(rows)) == 3
     assert noise.with_outliers(rows.iloc[:-1]).index.tolist() == [1, 2]
     assert on_outliers(rows.iloc[:-1])[0] is None  # two seeds
+
+
+def test_cells_in_which_the_vae_is_not_ahead_are_named():
+    rows = outliers(errors(0.1, 0.4, 0.1, 0.4))
+    assert noise.ahead(rows) == "in 9 of 9 cells with outliers"
+    rows.loc[(rows["true_dim"] == 8) & (rows["share"] == 0.1), "vae_entry"] = 0.5
+    rows.loc[rows["share"] == 0, "vae_entry"] = 0.5
+    assert noise.ahead(rows) == "in 8 of 9 cells with outliers, and not in dimension 8 with 10% of outliers"
 
 
 def test_heat_maps_hold_means_in_their_place():

@@ -241,10 +241,11 @@ def test_tiles_run_on_from_group_to_group_and_have_the_sign_of_their_kind():
 def test_a_trade_off_has_its_runs_its_means_and_lines_of_one_total():
     figure = plotting.trade_off({"K = 1": ([1, 3], [8, 10]), "K = 2": ([6], [4])}, [11])
     ax = figure.axes[0]
-    runs, more, means, line = (each.get_xydata().tolist() for each in ax.lines)
+    means, runs, more, line = (each.get_xydata().tolist() for each in ax.lines)
     assert (runs, more, means) == ([[1, 8], [3, 10]], [[6, 4]], [[2, 9], [6, 4]])
+    assert not np.array_equal(ax.lines[1].get_color(), ax.lines[2].get_color())
     assert [x + y for x, y in line] == pytest.approx([11, 11])
-    assert [(text.get_text(), text.xy) for text in ax.texts] == [("K = 1", (2, 9)), ("K = 2", (6, 4))]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["K = 1", "K = 2"]
 
 
 def test_sizes_stand_where_they_are_on_a_logarithmic_axis():

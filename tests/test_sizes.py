@@ -43,7 +43,9 @@ def test_recorded_runs_are_found_by_their_k(monkeypatch):
 def test_a_table_leaves_out_what_nobody_measured():
     table = sizes.table(by_size("rate", {1: [1.0, 2, 3], 2: 4.0}))
     assert table.index.tolist() == ["rate"]
-    assert table.loc["rate"].to_dict() == {"K = 1": "2.0 ± 2.5", "K = 2": "4.0"}
+    assert table.loc["rate"].to_dict() == {"K = 1": "2.0 ± 2.5", "K = 2": "4.0 ± 0.0"}
+    assert sizes.table({2: rows(seeds=SEEDS[:1], rate=4.0)}).loc["rate", "K = 2"] == "4.0"
+    assert sizes.table(by_size("pca", {5: 0.5})).loc["nearest PCA codes vote right", "K = 5"] == "50.0%"
     assert sizes.table(by_size("knn", {5: [0.5, 0.6, 0.7]})).loc["nearest codes vote right", "K = 5"] == "60.0% ± 24.8%"
 
 
@@ -62,18 +64,18 @@ def test_changes_are_paired_by_seed():
 
 
 def test_findings_follow_the_numbers():
-    best = sizes.best("best", by_size("elbo", {2: -150, 10: -120, 50: -125}), "elbo", "The ELBO")
-    assert (best.outcome, best.text) == (
-        10,
-        "The ELBO is largest at $K = 10$, -120.0 on average; at $K = 50$ it is 5.0 lower.",
-    )
-    assert sizes.best("best", by_size("elbo", {2: -9, 10: -5}), "elbo", "It").text.endswith("-5.0 on average.")
     assert sizes.saturation(by_size("rate", {1: 3, 2: 6, 10: 13, 20: 13.5, 50: 13})).outcome == 10
+    assert sizes.saturation(by_size("rate", {1: 3, 2: 6, 10: 6.5, 50: 13})).outcome == 2  # and not 50, after a gap
     assert sizes.saturation(by_size("rate", {1: 3, 2: 3.5})).outcome == "never"
-    some, all_active = (sizes.active(by_size("active", found)) for found in ({2: 2, 50: 14.2}, {2: 2, 10: 10}))
-    assert some.text == "At $K = 50$ 14.2 units are active on average; of a code of 2 all are."
-    assert all_active.outcome == "(10, 10)"
-    assert sizes.active(by_size("active", {2: 0, 50: 1})).text.endswith("at no $K$ of this page are all.")
+    some = sizes.active(by_size("active", {1: 1, 2: 2, 10: [10, 10, 9], 50: [12, 14, 16]}))
+    assert some.outcome == "(14, 2)"
+    assert some.text == (
+        "At $K = 50$ 14.0 units are active on average, 12 to 16 in single runs; up to $K = 2$ all are, in every run."
+    )
+    assert sizes.active(by_size("active", {2: 2, 10: 10})).outcome == "(10, 10)"
+    assert "at the smallest size, $K = 2$, there are runs" in sizes.active(by_size("active", {2: 0, 50: 50})).text
+    one = sizes.active({50: rows(seeds=SEEDS[:1], active=14)})
+    assert one.text.startswith("At $K = 50$ 14.0 units are active; ")
     votes = {k: rows(knn=knn, pca=0.88) for k, knn in {2: 0.5, 50: 0.95}.items()}
     assert sizes.votes(votes).outcome == "larger"
     assert sizes.votes({50: rows(knn=0.87, pca=0.88)}).outcome == "level"
@@ -83,6 +85,29 @@ def test_findings_follow_the_numbers():
     )
     assert sizes.sharpness({1: 0.4, 50: 0.1}).outcome == "smaller"
     assert sizes.sharpness({1: math.nan, 50: 0.1}).text == ""
+
+
+def test_the_best_size_is_told_from_the_next_where_seeds_tell_them_apart():
+    runs = by_size("elbo", {2: -150, 10: -120, 20: [-121, -120.5, -119.5], 50: -125})
+    level = sizes.best("best", runs, "elbo", "The ELBO")
+    assert level.outcome == "(10, False)"
+    assert level.text == (
+        "The ELBO is largest at $K = 10$, -120.0 on average; at $K = 20$, which comes next, it is 0.3 lower "
+        "(-1.6 to 2.2), no difference that these seeds establish; at $K = 50$ it is 5.0 lower."
+    )
+    apart = sizes.best("best", by_size("elbo", {2: -9, 10: [-5, -4.9, -5.1]}), "elbo", "It")
+    assert apart.outcome == "(10, True)"
+    assert apart.text.endswith("at $K = 2$, which comes next, it is 4.0 lower (3.8 to 4.2).")
+    one = sizes.best("best", {k: rows(seeds=SEEDS[:1], elbo=-k) for k in (2, 3)}, "elbo", "It")
+    assert one.text == "It is largest at $K = 2$, -2.0; at $K = 3$, which comes next, it is 1.0 lower."
+    alone = sizes.best("best", by_size("elbo", {2: -9}), "elbo", "It")
+    assert alone.text == "It is largest at $K = 2$, -9.0 on average."
+
+
+def test_the_number_of_runs_in_words():
+    assert sizes.among({2: rows(), 10: rows()}) == "3 runs"
+    assert sizes.among({2: rows(seeds=SEEDS[:1])}) == "1 run"
+    assert sizes.among({2: rows(), 10: rows(seeds=SEEDS[:1])}) == "1 to 3 runs"
 
 
 def grid(**values):

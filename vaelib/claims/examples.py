@@ -48,15 +48,11 @@ def reconstruction() -> Sequence[Verdict]:
 def repair() -> Sequence[Verdict]:
     left = numbers("repair", CONFIG)
     of = "error in an erased square, 1 if left alone"
-
-    def less(name: str) -> list[float]:
-        return [other - own for own, other in zip(left["vae"], left[name], strict=True)]
-
     return (
         below("erased strokes are filled in", left["vae"], 1, of=of),
-        above("better than the mean image does", less("mean"), 0, of=f"{of}, mean image less VAE"),
-        above("better than principal components do", less("pca"), 0, of=f"{of}, PCA less VAE"),
-        above("better than an autoencoder does", less("ae"), 0, of=f"{of}, autoencoder less VAE"),
+        above("better than the mean image does", rules.excess(left, "mean", "vae"), 0, of=f"{of}, mean image less VAE"),
+        above("better than principal components do", rules.excess(left, "pca", "vae"), 0, of=f"{of}, PCA less VAE"),
+        above("better than an autoencoder does", rules.excess(left, "ae", "vae"), 0, of=f"{of}, autoencoder less VAE"),
         below(
             "the whole picture is nearer to the undamaged one", left["whole"], 1, of="error of the picture, 1 if left"
         ),
@@ -69,12 +65,14 @@ def separation() -> Sequence[Verdict]:
 
 def neighbors() -> Sequence[Verdict]:
     kept = numbers("figures", MNIST)
-
-    def more(name: str, than: str) -> list[float]:
-        return [a - b for a, b in zip(kept[name], kept[f"{name}_{than}"], strict=True)]
-
     return tuple(
-        above(f"{words} than in {title}", more(name, than), 0, of=f"{word}, less {title}'s", form=".3f")
+        above(
+            f"{words} than in {title}",
+            rules.excess(kept, name, f"{name}_{than}"),
+            0,
+            of=f"{word}, less {title}'s",
+            form=".3f",
+        )
         for than, title in (("pca", "PCA"), ("tsne", "t-SNE"))
         for name, word, words in (
             ("trust", "trustworthiness", "fewer false neighbors"),

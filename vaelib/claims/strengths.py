@@ -104,7 +104,7 @@ def encoder() -> Sequence[Verdict]:
     return (
         above(
             "a wide encoder alone memorizes",
-            [wide - narrow for wide, narrow in zip(halves["encoder"], halves["neither"], strict=True)],
+            rules.excess(halves, "encoder", "neither"),
             0,
             of="nats that a wide encoder adds to the gap of two narrow halves",
             form=".1f",

@@ -60,8 +60,7 @@ def curve_panels(
     for ax, (title, (ys, errors, levels)) in zip(axes, named.items(), strict=True):
         own = {"title": title, "ylim": (0, None)} | labels | ({} if ax is axes[0] else {"ylabel": ""})
         curves(x, ys, errors=errors, levels=levels, marker="o", xscale="log", ax=ax, **own)
-        ax.set_xticks(x, [str(value) for value in x])
-        ax.minorticks_off()
+        _tick_each(ax, x)
         ax.get_legend().remove()
         handles, names = ax.get_legend_handles_labels()
         key |= dict(zip(names, handles, strict=True))
@@ -71,6 +70,12 @@ def curve_panels(
     with plt.rc_context(STYLE):
         axes[0].figure.legend(key.values(), key, loc="outside lower center", ncols=len(key), fontsize="small")
     return axes[0].figure
+
+
+def _tick_each(ax: Axes, values: Sequence[float]) -> None:
+    """A tick at each of the values of a logarithmic x axis, and none between."""
+    ax.minorticks_off()
+    ax.set_xticks(values, [str(value) for value in values])
 
 
 def spans(
@@ -132,20 +137,19 @@ def dots(
 
 
 def trade_off(points: Mapping[str, tuple[ArrayLike, ArrayLike]], totals: Sequence[float], **labels: str) -> Figure:
-    """Under each name (x, y) of several runs (n,): their dots, the name at their mean, the means joined in order.
+    """Under each name (x, y) of several runs (n,): dots of one colour, from dark to light; a line joins the means.
 
     On each dashed line x + y is one of the `totals`. `labels` go to `Axes.set`.
     """
-    means = {name: (np.mean(x), np.mean(y)) for name, (x, y) in points.items()}
+    means = [(np.mean(x), np.mean(y)) for x, y in points.values()]
     with plt.rc_context(STYLE):
         figure, ax = plt.subplots(figsize=(6, 4))
-        for x, y in points.values():
-            ax.plot(x, y, "o", color=BLUE, markersize=3.5, alpha=0.5)
-        ax.plot(*zip(*means.values(), strict=True), "-", color=BLUE, linewidth=1.2)
-        for number, (name, at) in enumerate(means.items()):
-            aside = {"xytext": (-6, -12), "ha": "right"} if number % 2 else {"xytext": (5, 5)}  # neighbours apart
-            ax.annotate(name, at, **aside, textcoords="offset points", fontsize="small", color=INK)
-        ax.margins(0.12)
+        ax.plot(*zip(*means, strict=True), "-", color=INK, linewidth=0.8)
+        shades = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(points)))
+        for (name, (x, y)), shade in zip(points.items(), shades, strict=True):
+            ax.plot(x, y, "o", color=shade, markersize=5, alpha=0.8, label=name)
+        figure.legend(loc="outside right center", fontsize="small")
+        ax.margins(0.08)
         ends = np.asarray(ax.get_xlim())
         ax.autoscale(enable=False)
         for total in totals:
@@ -169,8 +173,7 @@ def over_sizes(
             if name == diagonal:
                 straight = np.geomspace(min(sizes), max(sizes), 100)
                 ax.plot(straight, straight, "--", color=INK, linewidth=0.8)
-            ax.minorticks_off()
-            ax.set_xticks(sizes, [str(k) for k in sizes])
+            _tick_each(ax, sizes)
     return done(figure)
 
 
@@ -205,7 +208,7 @@ def heat_maps(
     known = [table[~np.isnan(table)] for table in tables.values()]
     top = max(float(np.concatenate(known).max(initial=0.0)), 1e-9)
     with plt.rc_context(STYLE):
-        size = (0.5 * len(columns), 0.5 * len(rows))
+        size = (0.55 * len(columns), 0.5 * len(rows))
         figure, axes = plt.subplots(
             1, len(tables), figsize=(len(tables) * size[0] + 1.5, size[1] + 1.2), squeeze=False, sharey=True
         )
@@ -219,7 +222,9 @@ def heat_maps(
             ax.set_xticks(range(len(columns)), [str(x) for x in columns])
             ax.set_yticks(range(len(rows)), [str(y) for y in rows])
             ax.spines[:].set_visible(False)
-            ax.set(title=name, **labels | ({} if ax is axes[0, 0] else {"ylabel": ""}))
+            ax.tick_params(length=0)
+            ax.set_title(name, fontsize="small")
+            ax.set(**labels | ({} if ax is axes[0, 0] else {"ylabel": ""}))
         figure.colorbar(shades, ax=axes[0].tolist(), label=clabel, shrink=0.75)
     return done(figure)
 
@@ -278,8 +283,7 @@ def estimator_variance(
             ax.plot(dims, exact[name], color=colour, linewidth=1)
             ax.plot(dims, measured[name], marker, color=colour, markersize=5, label=name)
         ax.set(xscale="log", yscale="log", xlabel="latent dimensions K", ylabel="variance per coordinate")
-        ax.set_xticks(dims, [str(k) for k in dims])
-        ax.minorticks_off()
+        _tick_each(ax, dims)
         ax.legend()
     return done(figure)
 

@@ -12,6 +12,11 @@ Numbers = Mapping[str, Sequence[float]]
 KNOWN = ("mig", "sap", "disentanglement", "completeness")  # scores that take known factors and depend on the axes
 
 
+def excess(numbers: Numbers, one: str, other: str) -> list[float]:
+    """By how much the number called `one` exceeds the `other`, seed by seed."""
+    return [a - b for a, b in zip(numbers[one], numbers[other], strict=True)]
+
+
 # Figure 7: heel and shaft along the latent axes
 
 
@@ -118,7 +123,6 @@ def sparse(share: Sequence[float], ahead: Sequence[float], divergence: Sequence[
 
 def generation(kl: Numbers) -> tuple[Verdict, Verdict]:
     """Whether pictures of drawn codes pass for reconstructions, and more often than an autoencoder's."""
-    ahead = [a - b for a, b in zip(kl["told_ae"], kl["told_vae"], strict=True)]
     return (
         below(
             "drawn pictures pass for reconstructions",
@@ -128,7 +132,7 @@ def generation(kl: Numbers) -> tuple[Verdict, Verdict]:
         ),
         above(
             "drawn pictures pass for reconstructions better than an autoencoder's do",
-            ahead,
+            excess(kl, "told_ae", "told_vae"),
             0,
             of="share told apart, autoencoder less VAE",
         ),
@@ -137,7 +141,6 @@ def generation(kl: Numbers) -> tuple[Verdict, Verdict]:
 
 def interpretability(numbers: Numbers) -> tuple[Verdict, ...]:
     """Whether the axes of small models hold the factors of drawn boots, and what the posterior prefers."""
-    price = [a - b for a, b in zip(numbers["loss_45"], numbers["loss_0"], strict=True)]
     return (
         above("drawn boots: each dimension follows one factor", numbers["apart"], 0.5, of="different axes"),
         above(
@@ -148,7 +151,7 @@ def interpretability(numbers: Numbers) -> tuple[Verdict, ...]:
         ),
         above(
             "a diagonal posterior fits better in the axes of training than half way between",
-            price,
+            excess(numbers, "loss_45", "loss_0"),
             0,
             of="nats",
             form=".3f",
@@ -220,7 +223,7 @@ def blame(halves: Numbers) -> Verdict:
     """Whether a wide encoder adds more to that gap than a wide decoder."""
     return above(
         "it is the encoder that memorizes",
-        [a - b for a, b in zip(halves["encoder"], halves["decoder"], strict=True)],
+        excess(halves, "encoder", "decoder"),
         0,
         of="nats that a wide encoder adds to the gap, less those of a wide decoder",
         form=".1f",

@@ -6,7 +6,7 @@ A measure goes by the name it has in `latent_sizes.at_size`; `runs` are tables o
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import pandas as pd
 
@@ -23,8 +23,9 @@ ROWS = {
     "loose": ("log p(x) above the ELBO", ".1f"),
     "active": ("active units", ".1f"),
     "knn": ("nearest codes vote right", ".1%"),
-    "pca": ("nearest principal components", ".1%"),
+    "pca": ("nearest PCA codes vote right", ".1%"),
 }
+SEEDLESS = ("pca",)  # the same for every seed
 
 Runs = Mapping[int, pd.DataFrame]
 
@@ -45,13 +46,21 @@ def with_own(rows: pd.DataFrame, seed: int, measured: Mapping[str, float] | None
 
 
 def table(runs: Runs) -> pd.DataFrame:
-    """A row a measure, a column a K: its mean ± half its 95 % interval; without what was not measured."""
+    """A row a measure, a column a K: its mean ± half its 95 % interval, if several; without what was not measured."""
     found = {}
     for name, (title, form) in ROWS.items():
-        cells = list(zip(*curve(runs, name), strict=True))
-        if not all(math.isnan(mean) for mean, _ in cells):
-            found[title] = [f"{mean:{form}} ± {half:{form}}" if half else f"{mean:{form}}" for mean, half in cells]
+        if not all(rows[name].isna().all() for rows in runs.values()):
+            found[title] = [
+                f"{mean:{form}} ± {half:{form}}" if len(rows) > 1 and name not in SEEDLESS else f"{mean:{form}}"
+                for rows, mean, half in zip(runs.values(), *curve(runs, name), strict=True)
+            ]
     return pd.DataFrame.from_dict(found, orient="index", columns=[f"K = {k}" for k in runs])
+
+
+def among(runs: Runs) -> str:
+    """How many runs each K has, in words."""
+    least, most = (of(len(rows) for rows in runs.values()) for of in (min, max))
+    return f"{least}{f' to {most}' * (least < most)} run{'s' * (most > 1)}"
 
 
 def means(runs: Runs, name: str) -> dict[int, float]:
@@ -73,45 +82,64 @@ def change(runs: Runs, name: str, first: int, last: int) -> list[float]:
 
 
 def best(name: str, runs: Runs, measure: str, what: str) -> Finding:
-    """At which K the mean of a measure is largest, and how far the largest K stays behind (level: half a unit)."""
+    """At which K the mean of a measure is largest, whether seeds tell the next from it, how far the last is behind."""
     found = means(runs, measure)
-    top, last = max(found, key=found.get), max(found)
-    behind = "" if top == last else f"; at $K = {last}$ it is {found[top] - found[last]:.1f} lower"
-    return finding(name, top, f"{what} is largest at $K = {top}$, {found[top]:.1f} on average{behind}.")
+    last = max(found)
+    top, *others = sorted(found, key=found.get, reverse=True)
+    text = f"{what} is largest at $K = {top}$, {found[top]:.1f}{_on_average(runs)}"
+    apart = None
+    if others:
+        _, low, high = interval(change(runs, measure, others[0], top))
+        apart = bool(low > 0)
+        text += f"; at $K = {others[0]}$, which comes next, it is {found[top] - found[others[0]]:.1f} lower"
+        if math.isfinite(high):
+            text += f" ({low:.1f} to {high:.1f})" + ("" if apart else ", no difference that these seeds establish")
+    if last not in (top, *others[:1]):
+        text += f"; at $K = {last}$ it is {found[top] - found[last]:.1f} lower"
+    return finding(name, (top, apart), text + ".")
+
+
+def _on_average(runs: Runs) -> str:
+    return " on average" if any(len(rows) > 1 for rows in runs.values()) else ""
 
 
 def saturation(runs: Runs) -> Finding:
-    """Up to which K the rate grows by more than a nat from one K of the page to the next."""
+    """Up to which K the rate grows by more than a nat at every step from one K of the page to the next."""
     rate = means(runs, "rate")
     sizes = sorted(rate)
-    until = max((b for a, b in pairwise(sizes) if rate[b] > rate[a] + 1), default=None)
+    grows = takewhile(lambda step: rate[step[1]] > rate[step[0]] + 1, pairwise(sizes))
+    until = max((b for _, b in grows), default=None)
     return finding(
         "rate grows",
         until or "never",
-        "The rate grows by more than a nat from one $K$ to the next up to $K = {until}$, where it is {there:.1f} nats; "
-        "at $K = {last}$ it is {end:.1f}."
+        "At every step up to $K = {until}$ the rate grows by more than a nat; there it is {there:.1f} nats, and "
+        "{end:.1f} at $K = {last}$."
         if until
-        else "From no $K$ of this page to the next does the rate grow by more than a nat; at $K = {last}$ it is "
-        "{end:.1f}.",
+        else "From $K = {first}$ to the next $K$ of this page the rate does not grow by more than a nat; at "
+        "$K = {last}$ it is {end:.1f}.",
         until=until,
         there=rate.get(until),
+        first=sizes[0],
         last=sizes[-1],
         end=rate[sizes[-1]],
     )
 
 
 def active(runs: Runs) -> Finding:
-    """How many units are active at the largest K, and up to which K all are."""
-    found = means(runs, "active")
-    last, full = max(found), [k for k in sorted(found) if found[k] > k - 0.5]
+    """How many units are active at the largest K, and up to which K all are, in every run."""
+    last, first = max(runs), min(runs)
+    counts = runs[last]["active"]
+    full = max(takewhile(lambda k: (runs[k]["active"] == k).all(), sorted(runs)), default=0)
     return finding(
         "active",
-        (round(found[last]), max(full, default=0)),
-        "At $K = {last}$ {n:.1f} units are active on average; "
-        + ("of a code of {full} all are." if full else "at no $K$ of this page are all."),
-        last=last,
-        n=found[last],
-        full=max(full, default=0),
+        (round(counts.mean()), full),
+        f"At $K = {last}$ {counts.mean():.1f} units are active"
+        + (f" on average, {counts.min():.0f} to {counts.max():.0f} in single runs; " if len(counts) > 1 else "; ")
+        + (
+            f"up to $K = {full}$ all are, in every run."
+            if full
+            else f"at the smallest size, $K = {first}$, there are runs in which not all are."
+        ),
     )
 
 
@@ -123,12 +151,12 @@ def votes(runs: Runs) -> Finding:
         "votes",
         compare(vae, pca, within=0.02),
         {
-            "larger": "At $K = {k}$ the nearest codes vote right for {vae:.1%} of the images, the nearest principal "
-            "components for {pca:.1%}, which is less.",
-            "smaller": "At $K = {k}$ the nearest codes vote right for {vae:.1%} of the images, and the nearest "
-            "principal components for more, {pca:.1%}.",
-            "level": "At $K = {k}$ the nearest codes vote right for {vae:.1%} of the images and the nearest principal "
-            "components for {pca:.1%}, the same to within two hundredths.",
+            "larger": "At $K = {k}$ the nearest codes vote right for {vae:.1%} of the images, those of PCA for "
+            "{pca:.1%}, which is less.",
+            "smaller": "At $K = {k}$ the nearest codes vote right for {vae:.1%} of the images, and those of PCA "
+            "for more, {pca:.1%}.",
+            "level": "At $K = {k}$ the nearest codes vote right for {vae:.1%} of the images and those of PCA for "
+            "{pca:.1%}, the same to within two hundredths.",
         },
         k=last,
         vae=vae,

@@ -66,18 +66,11 @@ def near(claim: str, values: Sequence[float], target: float, *, within: float, o
 
     Otherwise as in `above`. For a measure that has an error of its own there is `equal`.
     """
-    n, (mean, low, high) = len(values), interval(values)
     rule = (
         f"the 95 % interval of its mean over seeds lies from {target - within:{form}} to {target + within:{form}}; it "
         f"did not hold if the interval lies outside"
     )
-    if math.isnan(mean):
-        return Verdict(claim, NOT_MEASURED, rule, None)
-    if n < 3:
-        return Verdict(claim, f"{of}: {mean:{form}} ({_seeds(n)})", rule, None)
-    held = target - within <= low and high <= target + within
-    outside = high < target - within or target + within < low
-    return Verdict(claim, _in_words(of, values, form), rule, HELD if held else DID_NOT_HOLD if outside else TOO_CLOSE)
+    return _around(claim, values, target, of, form, rule, held=within, beyond=within)
 
 
 def equal(
@@ -102,16 +95,11 @@ def equal(
         f"the 95 % interval of its mean over seeds lies within {within:{form}} of {target:g}, by a measure with no "
         f"larger error {known}{its}; it did not hold if the interval lies farther off than both"
     )
-    n, (mean, low, high) = len(values), interval(values)
-    if math.isnan(mean) or math.isnan(error):
+    if math.isnan(error):
         return Verdict(claim, NOT_MEASURED, rule, None)
-    if n < 3:
-        return Verdict(claim, f"{of}: {mean:{form}} ({_seeds(n)})", rule, None)
-    allowed = max(within, error)
-    held = error <= within and target - within <= low and high <= target + within
-    outside = high < target - allowed or target + allowed < low
-    outcome = HELD if held else DID_NOT_HOLD if outside else TOO_CLOSE
-    return Verdict(claim, _in_words(of, values, form), rule, outcome)
+    never = -math.inf
+    held = within if error <= within else never
+    return _around(claim, values, target, of, form, rule, held=held, beyond=max(within, error))
 
 
 def every_seed(claim: str, successes: Sequence[bool], *, of: str, rule: str) -> Verdict:
@@ -174,6 +162,20 @@ def _by_interval(
     if low <= threshold <= high:
         return Verdict(claim, measured, rule, TOO_CLOSE)
     return Verdict(claim, measured, rule, HELD if (low > threshold) == upwards else DID_NOT_HOLD)
+
+
+def _around(
+    claim: str, values: Sequence[float], target: float, of: str, form: str, rule: str, *, held: float, beyond: float
+) -> Verdict:
+    """Held where the interval is no farther from `target` than `held`, not held where all of it is `beyond`."""
+    n, (mean, low, high) = len(values), interval(values)
+    if math.isnan(mean):
+        return Verdict(claim, NOT_MEASURED, rule, None)
+    if n < 3:
+        return Verdict(claim, f"{of}: {mean:{form}} ({_seeds(n)})", rule, None)
+    farthest, nearest = max(target - low, high - target), max(target - high, low - target)
+    outcome = HELD if farthest <= held else DID_NOT_HOLD if nearest > beyond else TOO_CLOSE
+    return Verdict(claim, _in_words(of, values, form), rule, outcome)
 
 
 def _in_words(of: str, values: Sequence[float], form: str) -> str:
