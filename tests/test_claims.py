@@ -457,13 +457,15 @@ def test_no_module_of_the_ledger_types_an_outcome():
 def test_what_is_drawn_only_here_is_what_is_recorded(world):
     assert [list(names) for names in claims.only_here().values()] == [
         ["VAE", "AE", "PCA", "mean"],
+        ["VAE", "AE", "PCA", "mean"],
         ["walks", "samples", "codes"],
         ["VAE", "PCA", "t-SNE"],
         ["VAE", "PCA", "t-SNE"],
     ]
     world(IDEAL)
     drawn = claims.only_here()
-    assert drawn["error in an erased square"]["PCA"] == pytest.approx([0.6] * 5, abs=1e-3)
+    for k in (2, 20):
+        assert drawn[f"error in an erased square, K = {k}"]["PCA"] == pytest.approx([0.6] * 5, abs=1e-3)
     assert drawn["trustworthiness"]["t-SNE"] == pytest.approx([0.8] * 5, abs=1e-3)
     world(IDEAL, n=0)
     assert not any(values for names in claims.only_here().values() for values in names.values())

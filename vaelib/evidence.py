@@ -228,7 +228,7 @@ PARTS = {
     "planes": Part((experiment("mnist"), experiment("fashion_mnist")), plane, 5),
     "figures": Part((experiment("mnist"), experiment("fashion_mnist")), pictures.figures, 5),
     "layout": Part((experiment("mnist"),), pictures.layout, 5),
-    "repair": Part((strengths.CONFIG,), pictures.repair, 5),
+    "repair": Part(tuple(replace(strengths.CONFIG, latent_dim=k) for k in (2, 20)), pictures.repair, 5),
     "boots_axes": Part((experiment("boots_2d"),), boots_axes, 10),
     "drawn_boots_axes": Part((experiment("boots_2d", dataset="synthetic-boots"),), drawn_boots_axes, 10),
     "boots_dimension": Part(tuple(replace(BOOTS, latent_dim=k) for k in (20, 5, 10, 50)), dimension, 10),
