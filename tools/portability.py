@@ -4,10 +4,10 @@
 
 One machine can imitate lesser ones: `ONEDNN_MAX_CPU_ISA` and `ATEN_CPU_CAPABILITY` switch instructions off. Each path
 has a store of trained runs of its own. Executed chapters are kept below `_build/portability`, and what was executed is
-not executed again. Without words all paths run at three seeds, this machine's own also at more seeds, other latent sizes
-and with two threads; then the table goes to `results/portability.csv`, one row for each execution, and its
-sums to a page of the book. With words, every combination of what they name runs, such as SEEDS=4,5 THREADS=2, and the
-sums go to the terminal.
+not executed again. Without words all paths run at three seeds, this machine's own also at more seeds, other latent
+sizes and with two threads; then the table goes to `results/portability.csv`, one row for each execution, and its sums
+to a page of the book. With words, every combination of what they name runs, such as SEEDS=4,5 THREADS=2, and the sums
+go to the terminal.
 """
 
 import contextlib
