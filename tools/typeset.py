@@ -44,6 +44,7 @@ def typeset(root: Path, *, with_stops: bool = False) -> None:
         doctrees=work / "doctrees",
         toc=root / "_toc.yml",
         strict=not with_stops,
+        checkout=root.as_posix(),
         html_baseurl=extras.address(),
         **({"suppress_warnings": MISSING} if with_stops else {"nitpicky": True}),
     )
