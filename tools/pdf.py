@@ -49,7 +49,7 @@ article:first-of-type {{ break-before: auto; }}
 .book-contents a {{ display: flex; gap: .4rem; margin-left: 1.5rem; color: inherit; text-decoration: none; }}
 .book-contents a.chapter {{ margin: .8rem 0 0; font-weight: 600; break-after: avoid; }}
 .book-contents a::after {{ flex: 1; order: 1; border-bottom: 1px dotted #999; margin-bottom: .35rem; content: ""; }}
-.contents b {{ order: 2; font-weight: inherit; min-width: 2.2em; text-align: right; }}
+.book-contents b {{ order: 2; font-weight: inherit; min-width: 2.2em; text-align: right; }}
 </style>
 </head>
 <body><div class="bd-container"><div class="bd-container__inner bd-page-width"><main class="bd-main">
