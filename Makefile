@@ -12,7 +12,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env data book train results claims rerun sweep test test-browser planted portability verify numbers lint format lab equations mutants bench lock clean
+.PHONY: help env data book pdf train results claims rerun sweep test test-browser planted portability verify numbers lint format lab equations mutants bench lock clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -47,11 +47,16 @@ sweep: ## a chapter over a grid: make sweep CHAPTER=mnist LATENT_DIM="1 2 5" SEE
 	@$(MAKE) --no-print-directory data MAKEOVERRIDES=
 	@$(PY) -m tools.sweep --make
 
+pdf: env ## the whole book as one PDF, _build/on-variational-autoencoders.pdf; needs Chromium
+	@$(PY) -m tools.pdf --check
+	@$(MAKE) --no-print-directory book
+	@$(PY) -m tools.pdf
+
 test: env ## all tests: no network, no real data; some ten minutes on two cores
 	@$(PY) -m pytest -n 2 --dist loadgroup
 
 test-browser: env ## the built site in a real browser: light, accessible, whole on every screen; needs Chromium
-	@$(PY) -m pytest -m browser tests/test_browser.py
+	@$(PY) -m pytest -m browser tests/test_browser.py tests/test_pdf.py
 
 planted: env ## plant falsehoods in every chapter: each finding must notice one; some fifteen minutes
 	@$(PY) -m pytest -n 2 -m planted tests/test_planted.py

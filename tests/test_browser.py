@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 
 SITE = ROOT / "_build" / "html"
 PAGES = [page.relative_to(ROOT).with_suffix(".html").as_posix() for page in pages(ROOT)]
-ALL = [*PAGES, "search.html"]
+ALL = [*PAGES, "search.html", "404.html"]
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 # Beside axe's own rules, one that it counts as experimental.
 RULES = {"preload": False, "resultTypes": ["violations"], "rules": {"label-content-name-mismatch": {"enabled": True}}}
@@ -127,7 +127,7 @@ def test_formulas_are_drawn_without_scripts_in_their_own_font(open_page, name):
 def test_page_is_accessible(open_page, name, scheme):
     page = open_page(color_scheme=scheme)
     visit(page, f"{SITE.as_uri()}/{name}")
-    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    assert page.evaluate("document.documentElement.dataset.theme") == (None if name == "404.html" else scheme)
     page.evaluate(ALIKE)
     page.evaluate(AXE)
     page.wait_for_timeout(400)  # what scrolls is marked once it is drawn
@@ -286,6 +286,36 @@ def test_every_link_and_anchor_leads_somewhere(open_page):
         if anchor and known is not None and unquote(anchor) not in known:
             wrong.append((name, href))
     assert wrong == []
+
+
+@pytest.mark.parametrize("folder", ["", "html/"])
+@pytest.mark.parametrize("missing", ["mnst.html", "book/mnst.html", "book/a/b/mnst"])
+def test_page_for_lost_readers_leads_back_from_any_depth(open_page, folder, missing):
+    with served(SITE.parent if folder else SITE) as start:
+        page = open_page()
+        answer = page.goto(f"{start}/{folder}{missing}")
+        assert answer.status == 404
+        found = f"{start}/{folder}"
+        page.wait_for_function("found => document.baseURI === found", arg=found)
+        addresses = page.evaluate("[...document.querySelectorAll('li a')].map(link => link.href)")
+        assert addresses == [found + name for name in PAGES]
+        assert page.locator("#asked").inner_text() == f"/{folder}{missing}"
+        nearest = page.locator("#near a")
+        assert nearest.inner_text() == "MNIST"
+        nearest.click()
+        assert page.url == f"{found}book/mnist.html"
+        page.go_back()
+        page.wait_for_function("found => document.baseURI === found", arg=found)
+        page.locator("input").fill("reparameterization")
+        page.locator("button").click()
+        page.wait_for_selector(".search li p.context")
+
+
+def test_page_for_lost_readers_says_nothing_of_an_address_like_no_other(open_page, address):
+    page = open_page()
+    page.goto(f"{address}/wp-login.php")
+    assert page.locator("#near").is_hidden()
+    assert page.locator("li a").count() == len(PAGES)
 
 
 def test_search_finds_and_quotes_without_a_server(open_page):

@@ -387,6 +387,12 @@ def test_stopped_chapter_ends_its_own_page_and_no_other(book, make_book, capfd):
     assert up_to_date(book, inputs_digest(book, FACTS))
     assert site_faults(book, range(1, 2)) == []
     assert "1 of 2 chapters executed" in capfd.readouterr().out
+    for name in ("theory", "trial"):  # what a reader downloads: the chapter's own cells, with their outputs
+        downloaded = nbformat.read(book / "_build" / "html" / "_sources" / "book" / f"{name}.ipynb", 4)
+        chapter = nbformat.read(book / "book" / f"{name}.ipynb", 4)
+        assert [cell.source for cell in downloaded.cells] == [cell.source for cell in chapter.cells]
+        assert all(cell.execution_count for cell in downloaded.cells if cell.cell_type == "code")
+        assert downloaded.cells[-1].outputs
     assert make_book() == 0
     assert "Nothing changed" in capfd.readouterr().out
 

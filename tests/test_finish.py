@@ -19,12 +19,13 @@ PAGE = """<html data-theme="auto"><head><title>Page — Book</title>
 <script data-cfasync="false">old()</script>
 <script src="../_static/scripts/fontawesome.js?digest=1"></script><script src="../searchindex.js"></script>
 <script src="../_static/kept.js"></script></head><body>
-<div id="pst-primary-sidebar"><a>Book</a></div>
+<div id="pst-primary-sidebar"><a>Book</a><nav class="bd-links"><a class="reference" href="#">Title</a>
+<a class="reference" href="other.html#top">Other</a><a class="reference" href="elsewhere.html">Find</a></nav></div>
 <button class="search-button-field" aria-label="Search">Search
   <span class="search-button__kbd-shortcut">Ctrl K</span></button>
 <button><i class="theme-switch fa-solid fa-bars fa-lg" data-mode="light" title="Light"></i></button>
 <article><section id="top"><h1>Title<a class="headerlink" href="#top">#</a></h1>
-<p><em>Section 1.</em></p><p><strong>Claim.</strong> {claim}</p>
+<p><em>Section 2.1 of the paper.</em></p><p><strong>Claim.</strong> {claim}</p>
 <details class="hide"><summary aria-label="Toggle hidden content">code</summary>
 <div class="highlight"><pre><span></span><span class="c1"># \
 NBVAL_CHECK_OUTPUT</span>
@@ -56,6 +57,12 @@ def site(tmp_path):
     NOISE.save(tmp_path / "_images" / "a.png")
     (tmp_path / "book" / "page.html").write_text(PAGE.replace("{claim}", "It holds. " * 30), encoding="utf-8")
     search = PAGE.replace("<article>", '<article><div id="search-results"></div>')
+    (tmp_path / "book" / "other.html").write_text(
+        "<html><head><title>Other</title></head><body><article><section id='top'><p><em>§§4.1–4.2 &amp; more</em></p>"
+        "<figure id='fig-drawn'><img src='../_images/a.png' alt='x'></figure>"
+        "<figure id='fig-2-mnist'><img src='../_images/b.png' alt='y'></figure></section></article></body></html>",
+        encoding="utf-8",
+    )
     (tmp_path / "search.html").write_text(search.replace("../", ""), encoding="utf-8")
     finish.finish(tmp_path)
     return tmp_path
@@ -75,6 +82,31 @@ def test_page_loads_what_it_uses(site, page):
     left = {path.name for path in (site / "_static").rglob("*") if path.is_file()}
     assert left == {"pydata-sphinx-theme.css", "macros.html"}
     assert (site / "_static" / "macros.html").read_text() == "{% a %}"
+
+
+def test_titles_in_the_contents_have_the_papers_sections_behind_them(page):
+    assert [link.get_text() for link in page.select(".bd-links a")] == ["Title §2.1", "Other §4.1–4.2", "Find"]
+    assert [label.get_text() for label in page.select(".paper-section")] == ["§2.1", "§4.1–4.2"]
+
+
+def described(path):
+    soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    return {tag["property"]: tag["content"] for tag in soup.find_all("meta", property=True)}
+
+
+def test_picture_of_a_page_is_one_of_the_papers_or_the_first_or_the_books(site, tmp_path):
+    facts = described(site / "book" / "other.html")
+    assert (facts["og:image"], facts["og:image:alt"]) == ("../_images/b.png", "y")
+    assert described(site / "book" / "page.html")["og:image"] == f"../{finish.PICTURE}"
+    assert "og:url" not in facts
+
+
+def test_where_the_site_is_known_pages_and_pictures_have_their_address():
+    soup = BeautifulSoup(PAGE.replace("{claim}", ""), "html.parser")
+    finish.describe(soup, "book/page.html", "https://example.org/b/")
+    found = {tag["property"]: tag["content"] for tag in soup.find_all("meta", property=True)}
+    assert found["og:url"] == "https://example.org/b/book/page.html"
+    assert found["og:image"] == f"https://example.org/b/{finish.PICTURE}"
 
 
 def test_style_sheet_loses_the_icon_font_and_nothing_else(site):
@@ -136,7 +168,7 @@ def test_description_is_the_first_paragraph_cut_at_a_word(page):
 def test_excerpts_hold_each_section_without_its_subsections(site):
     text = (site / "excerpts.js").read_text(encoding="utf-8")
     sections = json.loads(text.removeprefix("const EXCERPTS = ").removesuffix(";\n"))
-    assert list(sections) == ["book/page"]
+    assert list(sections) == ["book/other", "book/page"]
     top, below = sections["book/page"]
     assert top[0] == "#top"
     assert "Claim." in top[1]

@@ -52,10 +52,24 @@ def served(folder: Path) -> Iterator[str]:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    """Prints nothing of what is asked."""
+    """Prints nothing of what is asked; for what is missing it shows the site's 404.html, perhaps in a folder."""
 
     def log_message(self, *arguments: object) -> None:
         """Nothing."""
+
+    def send_error(self, code: int, *arguments: object) -> None:
+        """As hosts of static sites do."""
+        pages = sorted(Path(self.directory).glob("404.html")) or sorted(Path(self.directory).glob("*/404.html"))
+        if code != 404 or not pages:
+            super().send_error(code, *arguments)
+            return
+        content = pages[0].read_bytes()
+        self.send_response(code)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
 
 def visit(page: Page, address: str) -> list[str]:

@@ -55,6 +55,8 @@ def build(root: Path) -> int:
     facts = data_facts()  # training downloads what was missing
 
     # Imported late: a build with nothing to do need not wait for them.
+    import nbformat
+
     from tools import rerun_record, staging
     from tools.execute import execute_all
     from tools.executed import Executed
@@ -79,12 +81,17 @@ def build(root: Path) -> int:
     # A process of its own: Sphinx walks over every object in memory, and torch's warn when they are looked at.
     if run("tools.typeset", root, *(["--with-stops"] if stops else []), cwd=root):
         raise BookError("the pages could not be typeset; the message above says why")
+    html = root / "_build" / "work" / "html"
+    for path, notebook in notebooks.items():  # to be downloaded: as it was executed, not as it was staged for Sphinx
+        place = html / "_sources" / path.relative_to(root)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(nbformat.writes(notebook), encoding="utf-8")
     record = {
         "inputs": inputs,
         "stand_ins_for": [name for name, digest in facts.items() if digest == "missing"],
         "stopped": [path.stem for path in stops],
     }
-    publish(root, root / "_build" / "work" / "html", record)
+    publish(root, html, record)
     stage.end()
     _say_where(root)
     if stops:

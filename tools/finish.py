@@ -7,15 +7,21 @@ that nothing moves while they load.
 
 import json
 import re
+from html import unescape
 from pathlib import Path
+from urllib.parse import urljoin
 
 from bs4 import BeautifulSoup, NavigableString, Tag
 from PIL import Image
 from sphinx.application import Sphinx
 
+from tools import paper_map
+
 ICONS = "scripts/fontawesome.js"
 STYLES = "styles/pydata-sphinx-theme.css"
 SEARCH = "search.html"
+# What stands for a page that has no picture of its own.
+PICTURE, PICTURE_SHOWS = "_static/figure-7.png", "Figure 7 of the paper, redrawn: the manifold of ankle boots"
 # Scripts of the search: the theme loads them with every page, and only the page of the results needs them.
 OF_SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 DESCRIPTION = 200  # characters
@@ -30,14 +36,15 @@ MARKER = "# NBVAL_CHECK_OUTPUT"  # of cells whose outputs are compared: nothing 
 
 def setup(app: Sphinx) -> dict:
     """Change the pages when they are all written."""
-    app.connect("build-finished", lambda app, failure: None if failure else finish(Path(app.outdir)))
+    app.connect("build-finished", lambda app, failure: failure or finish(Path(app.outdir), app.config.html_baseurl))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def finish(site: Path) -> None:
-    """Change every page of a written site, and remove what no page uses any more."""
+def finish(site: Path, base: str = "") -> None:
+    """Change every page of a written site, and remove what no page uses any more. `base` is its address, if known."""
     static = site / "_static"
     icons = _Icons((static / ICONS).read_text(encoding="utf-8"))
+    of_paper = paper_sections(site)
     texts = {}
     for html in sorted(site.rglob("*.html")):
         soup = BeautifulSoup(html.read_text(encoding="utf-8"), "html.parser")
@@ -46,8 +53,9 @@ def finish(site: Path) -> None:
         for step in (scripts, names, references, tables, code):
             step(soup)
         icons.draw(soup)
+        contents(soup, html, of_paper)
         pictures(soup, html)
-        describe(soup)
+        describe(soup, html.relative_to(site).as_posix(), base)
         if html.name == SEARCH:
             for script in ("excerpts.js", "_static/search.js"):
                 soup.head.append(soup.new_tag("script", src=script, defer=""))
@@ -176,13 +184,47 @@ def pictures(soup: BeautifulSoup, html: Path) -> None:
             image.wrap(soup.new_tag("a", attrs={"class": "picture", "href": image["src"]}))
 
 
-def describe(soup: BeautifulSoup) -> None:
-    """A title and a description for those who link to a page: its first paragraph that is not a note in italics."""
+def paper_sections(site: Path) -> dict[Path, str]:
+    """The paper's sections that pages are about, such as "§4.1", by what their opening lines name."""
+    found = {}
+    for html in site.rglob("*.html"):
+        lines = re.findall(r"<p><em>([^<]+)</em></p>", html.read_text(encoding="utf-8"))
+        if lines and (label := paper_map.label(unescape(lines[0]))):
+            found[html] = label
+    return found
+
+
+def contents(soup: BeautifulSoup, html: Path, of_paper: dict[Path, str]) -> None:
+    """Behind each title in a table of contents, the sections of the paper that the chapter is about."""
+    for link in soup.select(".bd-links a.reference, .toctree-wrapper a.reference"):
+        target = (html.parent / link["href"].partition("#")[0]).resolve() if link["href"] != "#" else html
+        if label := of_paper.get(target):
+            link.append(" ")
+            link.append(soup.new_tag("span", attrs={"class": "paper-section"}, string=label))
+
+
+def describe(soup: BeautifulSoup, name: str, base: str = "") -> None:
+    """A title, a description and a picture for those who link to a page, and its address where `base` is known.
+
+    The description is the first paragraph that is not a note in italics; the picture is one that the paper has as well,
+    or else the page's first.
+    """
     paragraphs = soup.select("article section > p")
     text = next((_words(tag) for tag in paragraphs if not (tag.em and _words(tag.em) == _words(tag))), "")
     short = text if len(text) <= DESCRIPTION else text[:DESCRIPTION].rpartition(" ")[0] + " …"
-    facts = {"og:title": soup.title.get_text().partition(" — ")[0], "og:type": "article"}
-    for key, value in (facts | ({"description": short, "og:description": short} if short else {})).items():
+    figures = soup.select("article figure[id^=fig-] img[src*='_images/']")
+    of_paper = (image for image in figures if re.match(r"fig-\d", image.find_parent("figure")["id"]))
+    image = next(of_paper, figures[0] if figures else None)
+    folders = name.count("/")
+    facts = {
+        "og:title": soup.title.get_text().partition(" — ")[0],
+        "og:type": "article",
+        "og:image": urljoin(f"{base}{name}" if base else "", image["src"] if image else "../" * folders + PICTURE),
+        "og:image:alt": image["alt"] if image else PICTURE_SHOWS,
+        **({"description": short, "og:description": short} if short else {}),
+        **({"og:url": f"{base}{name}"} if base else {}),
+    }
+    for key, value in facts.items():
         kind = "property" if key.startswith("og:") else "name"
         soup.head.append(soup.new_tag("meta", attrs={kind: key, "content": value}))
 

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from tools import origin
 
 DATASETS = ("MNIST", "FashionMNIST")
 PORTABILITY = "portability.csv"
@@ -49,11 +52,13 @@ def environment_digest(root: Path, facts: Mapping[str, str]) -> str:
 
 
 def inputs_digest(root: Path, facts: dict[str, str]) -> str:
-    """A digest of everything that the site is made from."""
+    """A digest of everything that the site is made from, and of what its pages say of the checkout."""
     book = [path for path in (root / "book").rglob("*") if path.is_file() and ".ipynb_checkpoints" not in path.parts]
-    files = [*code_files(root), *book, root / "_config.yml", root / "_toc.yml", *(root / "tools").glob("*.py")]
+    tools = [path for path in (root / "tools").iterdir() if path.suffix in (".py", ".html")]
+    files = [*code_files(root), *book, root / "_config.yml", root / "_toc.yml", *tools]
     reruns = " ".join(sorted(path.stem for path in (root / "reruns").glob("*.html")))  # a page links them
-    return tree_digest(root, files, facts | {"reruns": reruns})
+    checkout = origin.facts(root) | {"site": os.environ.get("VAELIB_SITE", "")}
+    return tree_digest(root, files, facts | {"reruns": reruns} | checkout)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from tools import paper_map
 from tools.chapters import KEY, Stop
 
 RERUNS = "<!-- reruns -->"  # in a chapter's text: the place of the list of reruns
@@ -30,9 +31,12 @@ def stage(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def texts(root: Path) -> dict[str, bytes]:
-    """Everything in `book/` that is not a notebook: pages in Markdown, references, static files."""
+    """What is in `book/` and no notebook: pages in Markdown, references, static files. The map gets its tables."""
     files = [path for path in (root / "book").rglob("*") if path.is_file() and path.suffix != ".ipynb"]
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+    if text := found.get(paper_map.PAGE.as_posix()):
+        found[paper_map.PAGE.as_posix()] = paper_map.filled(text.decode(), root).encode()
+    return found
 
 
 def page(notebook: NotebookNode, stop: Stop | None = None, *, reruns: str = "") -> bytes:

@@ -7,9 +7,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from jupyter_book.sphinx import REDIRECT_TEXT, build_sphinx
+from jupyter_book.sphinx import build_sphinx
 from sphinx.util.console import nocolor
 
+from tools import extras
 from tools.chapters import BookError, pages
 
 # What refers to a place that a page would have had, had it not stopped before.
@@ -43,10 +44,12 @@ def typeset(root: Path, *, with_stops: bool = False) -> None:
         doctrees=work / "doctrees",
         toc=root / "_toc.yml",
         strict=not with_stops,
+        checkout=root.as_posix(),
+        html_baseurl=extras.address(),
         **({"suppress_warnings": MISSING} if with_stops else {"nitpicky": True}),
     )
-    first = pages(root)[0].relative_to(root).with_suffix(".html").as_posix()
-    (html / "index.html").write_text(REDIRECT_TEXT.format(first_page=first), encoding="utf-8")
+    names = [page.relative_to(root).with_suffix(".html").as_posix() for page in pages(root)]
+    extras.write(html, names, extras.address())
     if not with_stops:
         unfinished.unlink()
 

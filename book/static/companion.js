@@ -24,3 +24,11 @@ addEventListener("load", () => {
   new ResizeObserver(markScrolling).observe(document.body);
   document.addEventListener("toggle", markScrolling, true);
 });
+
+// Paper is light.
+let onScreen;
+addEventListener("beforeprint", () => {
+  onScreen = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+});
+addEventListener("afterprint", () => { document.documentElement.dataset.theme = onScreen; });
