@@ -12,7 +12,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env data book pdf train results claims rerun sweep test test-browser planted portability verify numbers lint format lab equations mutants bench lock clean
+.PHONY: help env data book pdf train results claims rerun sweep test test-browser planted portability verify numbers lint format lab equations faults mutants bench lock clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -86,6 +86,9 @@ lab: data ## the chapters in JupyterLab
 
 equations: env ## write the book's table of equations anew
 	@$(PY) -m tools.equations
+
+faults: env ## inject every fault, and write the book's page of what is seen and kept; some five minutes
+	@$(PY) -m tools.faults
 
 mutants: env ## break every equation on purpose; tests and chapters must notice
 	@$(PY) -m tools.mutants

@@ -1,5 +1,6 @@
 """What the tests share: folders of their own, tiny configs, and a model whose evidence is known exactly."""
 
+import json
 import os
 import signal
 from typing import NamedTuple
@@ -12,8 +13,13 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 import vaelib
+from tools import faults
 from vaelib import official, runs
 from vaelib.training import fit
+
+
+def pytest_addoption(parser):
+    parser.addoption(faults.WRITE, action="store_true", help="what faults look like is recorded, not compared")
 
 
 def pytest_configure(config):
@@ -21,6 +27,7 @@ def pytest_configure(config):
     # A shell's background jobs are started with SIGINT ignored, and so would be the processes that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "equation(number): the test pins this equation of the paper")
+    config.addinivalue_line("markers", "fault(happens, kept): the test injects this fault, of the page of faults")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,6 +45,27 @@ def own_folders(tmp_path, monkeypatch):
     (tmp_path / "no-data").mkdir()
     monkeypatch.setenv("VAELIB_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("VAELIB_DATA", str(tmp_path / "no-data"))
+
+
+@pytest.fixture
+def sees(request, record_property, tmp_path_factory):
+    """Takes what the user sees of the fault that the test is marked with; it must be what the page of faults says.
+
+    Fields fill what the marker has in braces, beside the test's own parameters.
+    """
+    mark = request.node.get_closest_marker("fault")
+    parameters = getattr(getattr(request.node, "callspec", None), "params", {})
+    writing = request.config.getoption(faults.WRITE)
+
+    def sees(text, **fields):
+        values, folder = {**parameters, **fields}, tmp_path_factory.getbasetemp()
+        row = faults.row(request.path.stem, *mark.args, mark.kwargs["kept"], text, values, folder)
+        record_property(faults.PROPERTY, json.dumps(row))
+        if not writing:
+            on_page = faults.PAGE.read_text(encoding="utf-8").splitlines()
+            assert faults.line(row) in on_page, "book/faults.md says something else: make faults"
+
+    return sees
 
 
 @pytest.fixture

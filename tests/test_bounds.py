@@ -229,20 +229,28 @@ def test_log_marginal_in_pieces_is_log_marginal_at_once(monkeypatch):
     torch.testing.assert_close(values.double(), expected, rtol=1e-5, atol=1e-2)
 
 
+NO_NUMBER = "no wrong number is returned"
+
+
+@pytest.mark.fault("log p(x) is asked for of images of shape {shape}, of a model of 5 pixels", kept=NO_NUMBER)
 @pytest.mark.parametrize("function", [elbo, log_marginal])
 @pytest.mark.parametrize("shape", [(5,), (2, 3, 5), (2, 4)])
-def test_images_of_the_wrong_shape_are_named(small, function, shape):
-    with pytest.raises(ValueError, match=r"\(B, 5\)"):
+def test_images_of_the_wrong_shape_are_named(small, function, shape, sees):
+    with pytest.raises(ValueError, match=r"\(B, 5\)") as caught:
         function(small(2)[0], torch.zeros(shape, dtype=torch.float64))
+    sees(str(caught.value))
 
 
+@pytest.mark.fault("log p(x) is asked for of a pixel of {value}, under a Bernoulli likelihood", kept=NO_NUMBER)
 @pytest.mark.parametrize("function", [elbo, log_marginal])
 @pytest.mark.parametrize("value", [255.0, -0.01, 1.01, math.nan, math.inf])
-def test_pixels_outside_0_1_are_no_bernoulli_images(small, function, value):
+def test_pixels_outside_0_1_are_no_bernoulli_images(small, function, value, sees):
     model, x = small(2)
+    x[:] = 0.5
     x[1, 2] = value
-    with pytest.raises(ValueError, match=r"\[0, 1\].*gaussian"):
+    with pytest.raises(ValueError, match=r"\[0, 1\].*gaussian") as caught:
         function(model, x)
+    sees(str(caught.value))
 
 
 @pytest.mark.parametrize("function", [elbo, log_marginal])
@@ -268,12 +276,15 @@ def test_no_images_give_no_numbers(small, function):
     assert getattr(values, "elbo", values).shape == (0,)
 
 
+@pytest.mark.fault("An ELBO is asked for of a code of shape {mu}, not (5, 2)", kept=NO_NUMBER)
 @pytest.mark.parametrize("mu", [(5, 2), (5, 1), (1, 2), (2,)])
 @pytest.mark.parametrize("logvar", [(5, 1), (1, 2), (2,)])
-def test_a_code_of_another_shape_is_refused(small, mu, logvar):
+def test_a_code_of_another_shape_is_refused(small, mu, logvar, sees):
     """Each of these broadcasts to something, and to a wrong bound."""
-    with pytest.raises(ValueError, match=r"code must have shape \(5, 2\)"):
+    with pytest.raises(ValueError, match=r"code must have shape \(5, 2\)") as caught:
         elbo(*small(2), code=tuple(torch.zeros(shape, dtype=torch.float64) for shape in (mu, logvar)))
+    if mu == logvar:
+        sees(str(caught.value))
 
 
 @pytest.mark.parametrize("function", [elbo, log_marginal])

@@ -2,17 +2,19 @@
 
 import asyncio
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell
+from permissions import as_anybody
 from small_book import FACTS, alive, wait_for, write_chapter
 
 from tools import build, notebooks, processes, rerun_record, staging
@@ -35,6 +37,17 @@ def fill(book):
     executed = execute_all(kept, [path for path in chapters(book) if kept.read(path) is None])
     assert [execution.stop for execution in executed.values() if execution.stop] == []
     return [path.stem for path in executed]
+
+
+@contextmanager
+def no_file_beyond(size):
+    """What a full disk is to a process: no file grows beyond so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 # --- what the book is made of
@@ -118,26 +131,30 @@ def kept_files(book):
 
 
 HARM = {
-    "cut short": lambda text: text[:100],
-    "empty": lambda text: "",
-    "not a notebook": lambda text: "[]",
-    "of other code": lambda text: text.replace("1 + 1", "1 + 2"),
-    "not executed": lambda text: text.replace('"execution_count": 1', '"execution_count": null'),
+    "is cut short": lambda text: text[:100],
+    "is empty": lambda text: "",
+    "is no notebook": lambda text: "[]",
+    "holds other code": lambda text: text.replace("1 + 1", "1 + 2"),
+    "was not executed to its end": lambda text: text.replace('"execution_count": 1', '"execution_count": null'),
 }
 
 
-def test_damaged_file_is_named_and_executed_again_and_no_other_is(book, capsys):
+@pytest.mark.fault(
+    "An executed chapter, kept from the last build, {harm}", kept="all others; this one alone is executed again"
+)
+def test_damaged_file_is_named_and_executed_again_and_no_other_is(book, capsys, sees):
     fill(book)
     damaged, whole = kept_files(book)["theory"], kept_files(book)["trial"]
     before, text = whole.read_bytes(), damaged.read_text(encoding="utf-8")
     theory, trial = chapters(book)
-    for harm in HARM.values():
+    for name, harm in HARM.items():
         assert harm(text) != text
         damaged.write_text(harm(text), encoding="utf-8")
         capsys.readouterr()
         assert kept_in(book).read(theory) is None
         [line] = capsys.readouterr().err.splitlines()
         assert damaged.name in line
+        sees(line, harm=name)
     damaged.write_bytes(b"\xff\xfe")
     assert fill(book) == ["theory"]
     assert whole.read_bytes() == before
@@ -152,18 +169,12 @@ def test_lost_file_is_executed_again_without_a_word(book, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_failed_write_leaves_nothing_and_harms_nothing(book, monkeypatch):
+def test_failed_write_leaves_nothing_and_harms_nothing(book):
     fill(book)
     theory, _ = chapters(book)
     notebook = kept_in(book).read(theory)
     before = {path: path.read_bytes() for path in (book / "_build" / "executed").iterdir()}
-
-    def full(path, *args, **kwargs):
-        path.touch()
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("pathlib.Path.write_text", full)
-    with pytest.raises(OSError, match="No space"):
+    with no_file_beyond(100), pytest.raises(OSError, match="File too large"):
         kept_in(book).write("theory", notebook)
     assert {path: path.read_bytes() for path in (book / "_build" / "executed").iterdir()} == before
 
@@ -195,24 +206,32 @@ def test_changed_text_executes_nothing_and_a_changed_caption_is_shown(book):
     assert kept_in(book).read(trial).cells[2].metadata.mystnb.figure.caption == "A red dot."
 
 
-def test_chapter_that_raises_is_named_with_cell_and_traceback(book):
+@pytest.mark.fault("A cell of a chapter raises an error", kept="all other chapters; of this one, nothing")
+def test_chapter_that_raises_is_named_with_cell_and_traceback(book, sees):
     fill(book)
     path = write_chapter(
         book, "theory", new_code_cell("1"), new_code_cell("total = 0\nprint(1 / total)"), new_code_cell("3")
     )
     text = str(execute_all(kept_in(book), [path])[path].stop)
     assert "theory stopped in cell 3 of 4" in text
+    lines = text.splitlines()
+    sees("\n".join([*lines[:3], "…", lines[-1]]))
     assert "| total = 0" in text
     assert "ZeroDivisionError: division by zero" in text
     assert "\x1b" not in text
     assert kept_in(book).read(path) is None
+    assert kept_in(book).read(book / "book" / "trial.ipynb") is not None
 
 
-def test_killed_kernel_is_named_with_its_cell(book):
+@pytest.mark.fault("The kernel of a chapter is killed", kept="all other chapters; of this one, nothing")
+def test_killed_kernel_is_named_with_its_cell(book, sees):
+    fill(book)
     path = write_chapter(book, "theory", new_code_cell("import os"), new_code_cell("os._exit(1)"), new_code_cell("3"))
     stop = asyncio.run(execute(path)).stop
     assert "theory stopped in cell 3 of 4" in str(stop)
     assert "kernel died" in str(stop)
+    assert kept_in(book).read(book / "book" / "trial.ipynb") is not None
+    sees(str(stop))
 
 
 def test_kernel_that_does_not_start_stops_its_chapter(book, tmp_path, monkeypatch):
@@ -413,36 +432,53 @@ def test_what_is_changed_while_a_book_is_built_is_not_in_it(book, make_book, wit
     assert not up_to_date(book, inputs_digest(book, FACTS))
 
 
-def test_full_disk_ends_in_one_line_and_keeps_the_site(book, make_book, without_sphinx, monkeypatch, capfd):
+@pytest.mark.fault("The disk is full when the book is built", kept="the last site, and what was executed for it")
+def test_full_disk_ends_in_one_line_and_keeps_the_site(book, make_book, without_sphinx, monkeypatch, capfd, sees):
     assert make_book() == 0
     site = {path: path.read_bytes() for path in (book / "_build" / "html").rglob("*") if path.is_file()}
-    write_chapter(book, "theory", new_code_cell("1 + 2"))
-
-    def full(path, content):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    write_chapter(book, "theory", new_code_cell("print('x' * 100_000)"))
     monkeypatch.setattr(build, "ROOT", book)
     capfd.readouterr()
-    assert build.main() == 1
+    with no_file_beyond(50_000):
+        assert build.main() == 1
     said = capfd.readouterr().err.strip().splitlines()
     assert len(said) == 1
-    assert "The book was not built: [Errno 28] No space left on device" in said[0]
+    assert f"The book was not built: [Errno 27] File too large. Make room below {book}" in said[0]
     assert {path: path.read_bytes() for path in site} == site
+    assert list(kept_files(book)) == ["theory", "trial"] or list(kept_files(book)) == ["trial", "theory"]
+    sees(said[0])
 
 
-def test_file_in_a_folders_place_ends_in_one_line(book, monkeypatch, capsys):
+@pytest.mark.fault("A file lies in the place of the build's folder", kept="the file")
+def test_file_in_a_folders_place_ends_in_one_line(book, monkeypatch, capsys, sees):
     monkeypatch.setattr(build, "ROOT", book)
     (book / "_build").write_text("in the way", encoding="utf-8")
     assert build.main() == 1
-    assert "_build" in capsys.readouterr().err.strip().splitlines()[-1]
+    said = capsys.readouterr().err.strip()
+    assert "_build" in said.splitlines()[-1]
+    assert (book / "_build").read_text(encoding="utf-8") == "in the way"
+    sees(said)
+
+
+@pytest.mark.fault("The checkout may only be read", kept="the checkout as it was")
+def test_read_only_checkout_ends_in_one_line(book, monkeypatch, capsys, sees):
+    monkeypatch.setattr(build, "ROOT", book)
+    before = sorted(book.rglob("*"))
+    for path in [*book.rglob("*"), book]:
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    with as_anybody():
+        assert build.main() == 1
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert sorted(book.rglob("*")) == before
+    sees(line)
 
 
 # --- interruptions
 
 
+@pytest.mark.fault("The build is ended by {signal} while chapters execute", kept="what was executed; no kernel is left")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_execution_says_one_line_and_leaves_no_kernel(book, number):
+def test_interrupted_execution_says_one_line_and_leaves_no_kernel(book, number, sees):
     for name in ("theory", "trial"):
         code = f"import os\nopen({str(book / name)!r}, 'w').write(str(os.getpid()))\nwhile True: pass"
         write_chapter(book, name, new_code_cell(code))
@@ -460,6 +496,7 @@ def test_interrupted_execution_says_one_line_and_leaves_no_kernel(book, number):
     assert said.strip() == "Interrupted. What was trained and executed so far is kept."
     kernels = [int((book / name).read_text()) for name in ("theory", "trial")]
     wait_for(lambda: not any(map(alive, kernels)), 5)
+    sees(said, signal=number.name)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -480,12 +517,31 @@ def test_child_ends_with_an_interrupted_parent(tmp_path, number):
     assert not alive(int(pid.read_text()))
 
 
-def test_second_build_says_that_one_is_running(book, monkeypatch, capsys):
-    monkeypatch.setattr(build, "ROOT", book)
-    (book / "_build").mkdir()
-    with FileLock(book / "_build" / "lock"):
-        assert build.main() == 1
-    assert capsys.readouterr().err == "Another build of this book is running; wait for it to end.\n"
+BUILD = (
+    "import sys; from pathlib import Path; from tools import build, processes; root = Path(sys.argv[1]);"
+    f"build.ROOT = root; build.data_facts = lambda: {FACTS}; build.run = lambda *_, cwd: 0;"
+    "build.publish = lambda *_: None; sys.exit(build.main())"
+)
+
+
+@pytest.mark.fault("Two builds are begun at once", kept="the work of the first, which goes on to its end")
+def test_second_build_says_that_one_is_running(book, sees):
+    """Two processes; the first is at a chapter when the second begins, and goes on when that has ended."""
+    begun, go_on = book / "begun", book / "go on"
+    code = f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\n"
+    code += f"while not pathlib.Path({str(go_on)!r}).exists(): time.sleep(0.05)"
+    write_chapter(book, "theory", new_code_cell(code))
+    command = [sys.executable, "-c", BUILD, str(book)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as first:
+        wait_for(begun.exists)
+        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        go_on.touch()
+        _, said = first.communicate(timeout=60)
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr == "Another build of this book is running; wait for it to end.\n"
+    assert (first.returncode, said) == (0, "")
+    assert sorted(kept_files(book)) == ["theory", "trial"]
+    sees(second.stderr)
 
 
 # --- checking the site

@@ -44,13 +44,15 @@ def test_train_without_names_trains_all(trained, capsys):
     assert [config.latent_dim for config in trained] == [2, 2, 20]  # boots_2d on drawn boots is fashion_mnist on them
 
 
-def test_an_unknown_name_is_refused_before_anything_is_trained(trained, capsys):
+@pytest.mark.fault("vaelib train is given a misspelt name", kept="the time: nothing is trained")
+def test_an_unknown_name_is_refused_before_anything_is_trained(trained, capsys, sees):
     assert main(["train", "mnist", "mnits"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == ["vaelib: unknown experiment 'mnits': one of mnist, fashion_mnist, boots_2d, boots_20d"]
     assert trained == []
     assert not runs.store().exists()
+    sees(err)
 
 
 @pytest.mark.usefixtures("offline")
@@ -120,7 +122,8 @@ for number in sys.argv[1:]:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_signal_is_one_line_and_its_own_status_and_leaves_nothing(tmp_path):
+@pytest.mark.fault("vaelib train is ended by {signal}, twice in a row", kept="no half of a run")
+def test_a_signal_is_one_line_and_its_own_status_and_leaves_nothing(tmp_path, sees):
     numbers = signal.SIGINT, signal.SIGTERM
     command = [sys.executable, "-c", SCRIPT, *map(str, map(int, numbers))]
     root = Path(runs.__file__).parent.parent
@@ -130,6 +133,8 @@ def test_a_signal_is_one_line_and_its_own_status_and_leaves_nothing(tmp_path):
     assert done.stderr.splitlines() == [f"vaelib: stopped by {number.name}; {words}" for number in numbers]
     left = [path.name for path in runs.store().rglob("*") if path.is_file() and path.suffix != ".lock"]
     assert left == [] and not list(runs.store().rglob(".unfinished-*"))
+    for number, line in zip(numbers, done.stderr.splitlines(), strict=True):
+        sees(line, signal=number.name)
 
 
 def test_signals_are_what_they_were_afterwards(trained, monkeypatch):

@@ -67,10 +67,13 @@ def test_config_is_frozen():
         TrainConfig("digits").epochs = 3
 
 
+unheeded = pytest.mark.fault("A run is described with {field}={value}", kept="the time: nothing is loaded or trained")
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("latent_dim", 0),
+        pytest.param("latent_dim", 0, marks=unheeded),
         ("latent_dim", 2.0),
         ("latent_dim", "2"),
         ("epochs", 0),
@@ -79,10 +82,10 @@ def test_config_is_frozen():
         ("seed", -1),
         ("seed", 1.5),
         ("seed", True),
-        ("seed", 10**23),
-        ("limit", 0),
-        ("limit", -5),
-        ("limit", "10"),
+        pytest.param("seed", 10**23, marks=unheeded),
+        pytest.param("limit", 0, marks=unheeded),
+        pytest.param("limit", -5, marks=unheeded),
+        pytest.param("limit", "10", marks=unheeded),
         ("limit", True),
         ("limit", 2.0),
         ("dataset", 5),
@@ -94,7 +97,7 @@ def test_config_is_frozen():
         ("learning_rate", math.inf),
         ("learning_rate", "fast"),
         ("beta2", 1.0),
-        ("beta2", 0),
+        pytest.param("beta2", 0, marks=unheeded),
         ("beta2", 0.5),
         ("beta2", -0.1),
         ("beta2", math.nan),
@@ -106,7 +109,7 @@ def test_config_is_frozen():
         ("divergence", "jensen"),
         ("beta", -1.0),
         ("beta", math.nan),
-        ("beta", 1e300),
+        pytest.param("beta", 1e300, marks=unheeded),
         ("beta", True),
         ("beta", "1"),
         ("divergence_weight", 1e7),
@@ -117,18 +120,20 @@ def test_config_is_frozen():
         ("hidden", (True,)),
         ("hidden", "400"),
         ("classes", 9),
-        ("classes", ()),
+        pytest.param("classes", (), marks=unheeded),
         ("classes", (1.0,)),
         ("classes", (True,)),
         ("classes", (-1,)),
         ("classes", "9"),
     ],
 )
-def test_bad_values_are_named_with_what_was_seen(field, value):
+def test_bad_values_are_named_with_what_was_seen(field, value, request):
     with pytest.raises(ValueError, match=rf"^{field} must .*, not ") as caught:
         TrainConfig(**{"dataset": "digits"} | {field: value})
     assert "\n" not in str(caught.value)
     assert repr(value) in str(caught.value)
+    if request.node.get_closest_marker("fault"):
+        request.getfixturevalue("sees")(str(caught.value), value=repr(value))
 
 
 @pytest.fixture

@@ -58,11 +58,14 @@ def test_what_a_run_can_mean_is_let_through():
         ({"dataset": 7}, "dataset=7: give a name"),
     ],
 )
-def test_what_no_run_could_mean_is_one_line(asked, message, capsys):
+@pytest.mark.fault("A chapter is rerun with {asked}", kept="the time: nothing is trained")
+def test_what_no_run_could_mean_is_one_line(asked, message, capsys, sees):
     error = refused(**asked)
     assert isinstance(error, ParameterError)
     assert str(error).startswith(message)
-    assert len(capsys.readouterr().out.strip().splitlines()) == 1
+    said = capsys.readouterr().out.strip()
+    assert len(said.splitlines()) == 1
+    sees(said, asked=", ".join(f"{name}={value!r}" for name, value in asked.items()))
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ import pytest
 from bs4 import BeautifulSoup
 from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell
+from permissions import as_anybody
 from small_book import DOT, PARAMETERS, alive, wait_for, write_chapter
 
-from tools import check_site, rerun, rerun_page
+from tools import check_site, rerun, rerun_page, rerun_record
 from tools.chapters import ROOT, BookError, read_notebook
 
 papermills_own = pytest.mark.filterwarnings("default")
@@ -72,10 +73,12 @@ def test_request_is_read_whatever_its_order(book):
         (["CHAPTER=trial", "CHAPTER=theory"], "CHAPTER is given 2 times"),
     ],
 )
-def test_request_is_refused_in_one_line(book, words, message):
+@pytest.mark.fault("make rerun is asked for {words}", kept="the time: nothing is loaded")
+def test_request_is_refused_in_one_line(book, words, message, sees):
     with pytest.raises(BookError, match=message) as refusal:
         rerun.parse(words, book)
     assert "\n" not in str(refusal.value)
+    sees(f"rerun: {refusal.value}", words=" ".join(words) or "nothing")
 
 
 def test_request_is_refused_before_anything_is_loaded():
@@ -193,12 +196,18 @@ def test_publishing_removes_pictures_that_no_page_shows(tmp_path):
     assert left == ["_images/kept.png", "_images/new.png", "_static/a.css", "index.html", "mine.html", "other.html"]
 
 
+@pytest.mark.fault("In a rerun {what}", kept="no half of the rerun")
 @papermills_own
 @pytest.mark.parametrize(
-    ("code", "reason", "status"),
-    [("1 / 0", "ZeroDivisionError", rerun.STOPPED), ("import os; os._exit(1)", "kernel died", rerun.DIED)],
+    ("what", "code", "reason", "status"),
+    [
+        ("a cell raises an error", "1 / 0", "ZeroDivisionError", rerun.STOPPED),
+        ("the kernel is killed", "import os; os._exit(1)", "kernel died", rerun.DIED),
+    ],
 )
-def test_rerun_that_stops_leaves_nothing_and_names_the_cell_of_the_chapter(book, capsys, code, reason, status):
+def test_rerun_that_stops_leaves_nothing_and_names_the_cell_of_the_chapter(
+    book, capsys, what, code, reason, status, sees
+):
     with_parameters(book, new_code_cell("1"), new_code_cell(code), new_markdown_cell("The end"))
     assert rerun.rerun("trial", {"latent_dim": 7}, book) == status
     assert seen(book) == []
@@ -206,10 +215,13 @@ def test_rerun_that_stops_leaves_nothing_and_names_the_cell_of_the_chapter(book,
     said = capsys.readouterr().err
     assert "trial stopped in cell 4 of 5" in said
     assert reason in said
+    lines = said.strip().splitlines()
+    sees("\n".join([*lines[:2], "…", lines[-1]] if len(lines) > 3 else lines))
 
 
+@pytest.mark.fault("The disk is full when a rerun is written", kept="the rerun of before, under the same name")
 @papermills_own
-def test_full_disk_keeps_the_page_of_before(book, without_sphinx, monkeypatch, capsys):
+def test_full_disk_keeps_the_page_of_before(book, without_sphinx, monkeypatch, capsys, sees):
     with_parameters(book, new_code_cell("print(latent_dim)"))
     monkeypatch.setattr(rerun, "ROOT", book)
     monkeypatch.setattr(rerun.rerun, "__defaults__", (book,))
@@ -224,9 +236,27 @@ def test_full_disk_keeps_the_page_of_before(book, without_sphinx, monkeypatch, c
         assert rerun.main([]) == 2
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "rerun: [Errno 27] File too large" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"rerun: [Errno 27] File too large. Make room below {book}\n" in said
     assert {path: path.read_bytes() for path in (book / "reruns").iterdir() if path.is_file()} == before
     assert list((book / "reruns").glob(".unfinished-*")) == []
+    sees(said)
+
+
+@pytest.mark.fault("The checkout may only be read, and a chapter is rerun", kept="the checkout as it was")
+def test_read_only_checkout_is_one_line(book, monkeypatch, capsys, sees):
+    before = sorted(book.rglob("*"))
+    monkeypatch.setattr(rerun, "ROOT", book)
+    monkeypatch.setattr(rerun, "parse", lambda words: ("trial", {"latent_dim": 7}))
+    monkeypatch.setattr(rerun.rerun, "__defaults__", (book,))
+    monkeypatch.setattr(rerun_record, "made_from", lambda *_: "")  # asks a process, which root's leave comes back to
+    for path in [*book.rglob("*"), book]:
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    with as_anybody():
+        assert rerun.main([]) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert sorted(book.rglob("*")) == before
+    sees(line)
 
 
 # --- other processes
@@ -256,8 +286,9 @@ def running(book):
         process.kill()
 
 
+@pytest.mark.fault("A rerun is ended by {signal}", kept="no half of the rerun, and no kernel, is left")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_rerun_says_one_line_and_leaves_nothing(book, running, number):
+def test_interrupted_rerun_says_one_line_and_leaves_nothing(book, running, number, sees):
     process, kernel = running
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
@@ -267,31 +298,37 @@ def test_interrupted_rerun_says_one_line_and_leaves_nothing(book, running, numbe
     assert "Error" not in said
     assert list((book / "reruns").glob("[!.]*")) == list((book / "reruns").glob(".unfinished-*")) == []
     wait_for(lambda: not alive(kernel), 5)
+    sees(said.strip().splitlines()[-1], signal=number.name)
 
 
+@pytest.mark.fault("A rerun is killed by SIGKILL", kept="all other reruns; the next one removes what it left")
 @papermills_own
-def test_what_a_killed_rerun_left_is_removed_and_a_running_one_is_not_disturbed(book, running, without_sphinx):
+def test_what_a_killed_rerun_left_is_removed_and_a_running_one_is_not_disturbed(book, running, without_sphinx, sees):
     process, kernel = running
     [unfinished] = (book / "reruns").glob(".unfinished-*")
     with_parameters(book, new_code_cell("print(latent_dim)"))
     assert rerun.rerun("trial", {"latent_dim": 3}, book) == 0
     assert unfinished.is_dir()
     process.kill()
-    process.wait()
+    _, said = process.communicate()
     assert unfinished.is_dir()
     assert rerun.rerun("trial", {"latent_dim": 5}, book) == 0
     assert not unfinished.exists()
     assert seen(book) == ["trial-K3.html", "trial-K3.ipynb", "trial-K5.html", "trial-K5.ipynb"]
     wait_for(lambda: not alive(kernel), 10)
+    sees(said)
 
 
+@pytest.mark.fault("Two reruns are published at once", kept="both: the second waits")
 @papermills_own
-def test_rerun_that_waits_says_so(book, without_sphinx):
+def test_rerun_that_waits_says_so(book, without_sphinx, sees):
     with_parameters(book, new_code_cell("1"))
     (book / "reruns").mkdir()
     with FileLock(book / "reruns" / ".lock"):
         command = [sys.executable, "-c", PROGRAM, str(book)]
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        assert process.stderr.readline() == "Waiting for another rerun to be published ...\n"
-        process.kill()
-        process.communicate()
+        said = process.stderr.readline()
+        assert said == "Waiting for another rerun to be published ...\n"
+    process.communicate(timeout=60)
+    assert process.returncode == 0 and (book / "reruns" / "trial-K7.ipynb").is_file()
+    sees(said)

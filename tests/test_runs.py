@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from permissions import as_anybody
 from safetensors.torch import load_file, save_file
 
 import vaelib
@@ -143,36 +144,43 @@ def offer_a_pickle(folder):
 
 # Harm that a matching DONE vouches for, and a word of what is said of it.
 FALSE_WITNESS = {
-    "another config": (changed("config.json", lambda c: {**c, "seed": 2}), "config.json is another run's"),
+    "another run's config": (changed("config.json", lambda c: {**c, "seed": 2}), "config.json is another run's"),
     "an unknown field": (changed("config.json", lambda c: {**c, "colour": "red"}), "colour"),
-    "no config": (changed("config.json", lambda c: [1, 2]), "TypeError"),
-    "another key": (changed("history.json", lambda h: {**h, "key": 16 * "0"}), "key in history.json"),
-    "other images": (changed("history.json", lambda h: {**h, "data_digest": 64 * "0"}), "data_digest"),
-    "other held-out images": (changed("history.json", lambda h: {**h, "heldout_digest": 64 * "0"}), "heldout_digest"),
+    "a list for a config": (changed("config.json", lambda c: [1, 2]), "TypeError"),
+    "another run's key": (changed("history.json", lambda h: {**h, "key": 16 * "0"}), "key in history.json"),
+    "the digest of other images": (changed("history.json", lambda h: {**h, "data_digest": 64 * "0"}), "data_digest"),
+    "the digest of other held-out images": (
+        changed("history.json", lambda h: {**h, "heldout_digest": 64 * "0"}),
+        "heldout_digest",
+    ),
     "a list for a record": (changed("history.json", lambda h: [h]), "TypeError"),
     "no machine": (changed("history.json", lambda h: h.pop("machine") and None), "machine"),
     "an epoch too few": (changed("history.json", lambda h: {**h, "history": h["history"][1:]}), "every epoch"),
     "half an epoch": (changed("history.json", lambda h: {**h, "history": [h["history"][0][:3]] * 2}), "TypeError"),
     "an ELBO that is no number": (changed("history.json", lambda h: {**h, "heldout": [math.nan] * 3}), "finite"),
     "NaN among the weights": (reweighted(with_nan), "no finite numbers"),
-    "another latent size": (
+    "weights of another latent size": (
         reweighted(lambda w: {n: torch.cat([t, t], -1) if n == "decoder.0.weight" else t for n, t in w.items()}),
         "another model",
     ),
-    "another precision": (reweighted(lambda w: {n: t.double() for n, t in w.items()}), "another model"),
+    "weights in another precision": (reweighted(lambda w: {n: t.double() for n, t in w.items()}), "another model"),
     "a weight too few": (reweighted(lambda w: dict(list(w.items())[1:])), "another model"),
     "torn weights": (lambda folder: truncate(folder / "weights.safetensors"), "SafetensorError"),
     "weights torn to nothing": (lambda folder: (folder / "weights.safetensors").write_bytes(b""), "SafetensorError"),
-    "a header beyond all memory": (
+    "weights with a header beyond all memory": (
         lambda folder: (folder / "weights.safetensors").write_bytes(b"\xff" * 7 + b"\x7f" + b"{}"),
         "SafetensorError",
     ),
-    "a pickle for weights": (offer_a_pickle, "SafetensorError"),
+    "a malicious pickle for weights": (offer_a_pickle, "SafetensorError"),
 }
 
 
+AGAIN = "nothing of it is used; trained again, it has the same weights"
+
+
+@pytest.mark.fault("A run in the store holds {kind}, and its checksums match", kept=AGAIN)
 @pytest.mark.parametrize("kind", FALSE_WITNESS)
-def test_what_is_read_is_what_was_asked_for(tiny_npz, trainings, capsys, kind):
+def test_what_is_read_is_what_was_asked_for(tiny_npz, trainings, capsys, kind, sees):
     harm, word = FALSE_WITNESS[kind]
     first = get_or_train(tiny_npz)
     [folder] = stored_runs()
@@ -183,6 +191,7 @@ def test_what_is_read_is_what_was_asked_for(tiny_npz, trainings, capsys, kind):
     again = get_or_train(tiny_npz)
     [line] = capsys.readouterr().err.splitlines()
     assert str(folder) in line and "training again" in line and word in line
+    sees(line)
     assert len(trainings) == 2
     assert torch.equal(again.model.latent_weight, first.model.latent_weight)
     assert same(runs.stored(tiny_npz), again)
@@ -213,21 +222,24 @@ def refused(config, folder, *words):
     message = str(caught.value)
     assert str(folder) in message and "VAELIB_RUNS" in message and "\n" not in message
     assert all(word in message for word in words), message
+    return message
 
 
-def test_a_file_in_the_stores_place(tiny_npz, trainings):
+@pytest.mark.fault("A file lies in the store's place", kept="the file; nothing is trained in vain")
+def test_a_file_in_the_stores_place(tiny_npz, trainings, sees):
     runs.store().write_text("a file in the way")
-    refused(tiny_npz, runs.store(), "move away what is in its place")
+    sees(refused(tiny_npz, runs.store(), "move away what is in its place"))
     assert trainings == [] and runs.store().read_text() == "a file in the way"
 
 
-def test_a_file_in_a_runs_place_is_not_deleted(tiny_npz, trainings):
+@pytest.mark.fault("A file lies in a run's place", kept="the file; nothing is trained in vain")
+def test_a_file_in_a_runs_place_is_not_deleted(tiny_npz, trainings, sees):
     get_or_train(tiny_npz)
     [folder] = stored_runs()
     shutil.rmtree(folder)
     folder.write_text("a file in the way")
     assert runs.stored(tiny_npz) is None
-    refused(tiny_npz, folder, "Not a directory")
+    sees(re.sub(r"PosixPath\((.*?)\)", r"\1", refused(tiny_npz, folder, "Not a directory")))
     assert len(trainings) == 1 and folder.read_text() == "a file in the way"
 
 
@@ -236,6 +248,19 @@ def test_a_store_where_nobody_may_write(tiny_npz, trainings, monkeypatch):
     monkeypatch.setenv("VAELIB_RUNS", "/proc/vaelib")
     refused(tiny_npz, "/proc/vaelib")
     assert trainings == []
+
+
+@pytest.mark.fault("The store may only be read", kept="what is in it, which is read; nothing is trained in vain")
+def test_a_store_that_may_only_be_read(tiny_npz, trainings, sees):
+    first = get_or_train(tiny_npz)
+    for path in runs.store().rglob("*.lock"):
+        path.unlink()
+    for path in [*runs.store().rglob("*"), runs.store()]:
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    with as_anybody():
+        assert same(get_or_train(tiny_npz), first)
+        sees(refused(dataclasses.replace(tiny_npz, seed=2), runs.store(), "Permission denied"))
+    assert len(trainings) == 1
 
 
 def test_a_whole_run_is_read_where_nothing_can_be_written(tiny_npz, trainings):
@@ -250,41 +275,47 @@ def test_a_whole_run_is_read_where_nothing_can_be_written(tiny_npz, trainings):
     assert len(trainings) == 1
 
 
-def test_a_warning_stays_with_its_run(tiny_npz, monkeypatch):
+@pytest.mark.fault("A model ends worse than the mean image alone", kept="the run, and this warning with it")
+def test_a_warning_stays_with_its_run(tiny_npz, sees):
     hasty = dataclasses.replace(tiny_npz, learning_rate=1.5)
     run = get_or_train(hasty)
     assert "worse than that of the mean training image" in run.warning
     assert get_or_train(hasty).warning == run.warning
     assert get_or_train(tiny_npz).warning == ""
+    sees(re.sub(r"-?\d+\.\d", "…", run.warning))  # nats, which are others on another processor
 
 
+HARM = {
+    "one bit is flipped": flip_a_bit,
+    "it is cut short": truncate,
+    "it is gone": Path.unlink,
+    "it is empty": lambda path: path.write_text(""),
+    "it holds {}": lambda path: path.write_text("{}"),
+    "it holds []": lambda path: path.write_text("[]"),
+    "it holds 3": lambda path: path.write_text("3"),
+    "it is a folder": lambda path: (path.unlink(), path.mkdir()),
+}
 DAMAGE = [
-    ("weights.safetensors", flip_a_bit),
-    ("weights.safetensors", truncate),
-    ("weights.safetensors", Path.unlink),
-    ("config.json", flip_a_bit),
-    ("history.json", truncate),
-    ("history.json", Path.unlink),
-    ("DONE", Path.unlink),
-    ("DONE", truncate),
-    ("DONE", lambda path: path.write_text("")),
-    ("DONE", lambda path: path.write_text("{}")),
-    ("DONE", lambda path: path.write_text("[]")),
-    ("DONE", lambda path: path.write_text("3")),
-    ("DONE", lambda path: (path.unlink(), path.mkdir())),
-    ("weights.safetensors", lambda path: (path.unlink(), path.mkdir())),
+    *(("weights.safetensors", harm) for harm in list(HARM)[:3]),
+    ("config.json", "one bit is flipped"),
+    ("history.json", "it is cut short"),
+    ("history.json", "it is gone"),
+    *(("DONE", harm) for harm in list(HARM)[1:]),
+    ("weights.safetensors", "it is a folder"),
 ]
 
 
+@pytest.mark.fault("A stored run is damaged, in {name}: {harm}", kept=AGAIN)
 @pytest.mark.parametrize(("name", "harm"), DAMAGE)
-def test_a_damaged_run_is_named_and_trained_again(tiny_npz, trainings, capsys, name, harm):
+def test_a_damaged_run_is_named_and_trained_again(tiny_npz, trainings, capsys, name, harm, sees):
     first = get_or_train(tiny_npz)
     [folder] = stored_runs()
-    harm(folder / name)
+    HARM[harm](folder / name)
     capsys.readouterr()
     assert runs.stored(tiny_npz) is None
     again = get_or_train(tiny_npz)
     message = capsys.readouterr().err
+    sees(message)
     assert "training again" in message
     assert str(folder) in message
     assert len(trainings) == 2
@@ -431,7 +462,10 @@ def processes(tmp_path_factory, npz_writer):
     return said, config, base, errors
 
 
-def test_a_process_killed_while_writing_leaves_no_run(processes, trainings, capsys, monkeypatch):
+@pytest.mark.fault(
+    "A process is killed while it stores a run", kept="no half of it; the next call trains it, and clears up"
+)
+def test_a_process_killed_while_writing_leaves_no_run(processes, trainings, capsys, monkeypatch, sees):
     said, config, base, _ = processes
     assert said["killed"] == [f"weights {-signal.SIGKILL}", f"rename {-signal.SIGKILL}"]
     monkeypatch.setenv("VAELIB_RUNS", str(base / "killed"))
@@ -443,24 +477,31 @@ def test_a_process_killed_while_writing_leaves_no_run(processes, trainings, caps
     assert same(get_or_train(config), get_or_train(config))
     assert len(trainings) == 1
     assert not unfinished.exists()
-    assert capsys.readouterr().err == ""
+    said = capsys.readouterr().err
+    assert said == ""
+    sees(said)
 
 
-def test_two_processes_that_want_the_same_run_train_it_once(processes):
+@pytest.mark.fault("Two processes want the same run", kept="the work of the first: it is trained once, for both")
+def test_two_processes_that_want_the_same_run_train_it_once(processes, sees):
     said, _, base, errors = processes
     assert said["locked"].count("trained") == 1
     results = [line for line in said["locked"] if line.startswith("got")]
     assert len(results) == 2
     assert len(set(results)) == 1
     assert said["locked"][-1] == "exits 0 0"
-    assert errors.count(f"vaelib: waiting for another process, which has the run {base / 'locked'}") == 1
+    [waits] = [line for line in errors.splitlines() if str(base / "locked") in line]
+    assert waits.startswith(f"vaelib: waiting for another process, which has the run {base / 'locked'}")
+    sees(waits)
     assert said["unlocked"].count("trained") == 2  # the control: without the lock, the same script trains twice
 
 
-def test_a_full_disk_is_said_before_any_training(processes):
+@pytest.mark.fault("The disk is full where runs are stored", kept="nothing torn; nothing is trained in vain")
+def test_a_full_disk_is_said_before_any_training(processes, sees):
     said, _, base, _ = processes
     error, left, status = said["full"]
     assert error.startswith(f"the run cannot be stored in {base / 'full'}") and "Make room" in error
+    sees(error)
     assert not [name for name in left.split() if not name.endswith(".lock")]
     assert status == "0"  # and training, which would have killed the process, was not begun
 

@@ -213,24 +213,33 @@ def test_other_code_other_data_and_other_text_are_rerun(own_book):
     assert sweep_report.missing(own_book, "trial", runs) == ["trial"]
 
 
-def test_one_that_always_fails_is_reported_once_and_the_rest_go_on(own_book):
+@pytest.mark.fault("One rerun of a sweep always fails", kept="all others, which go on; it is reported once")
+def test_one_that_always_fails_is_reported_once_and_the_rest_go_on(own_book, sees):
     chapter(own_book, SHOWS, "1 / (latent_dim - 2)")
     status, out, err = swept(own_book, "LATENT_DIM=1 2 3")
     assert status == 1
     assert (out + err).count("ZeroDivisionError: division by zero") == 1
     assert out.count("trial-K2: FAILED") == 1
+    lines = out[out.index("trial-K2: FAILED") :].partition("\n\n")[0].splitlines()
+    sees("\n".join([lines[0], lines[1], "…", lines[-1]]))
     assert sorted(path.stem for path in own_book.glob("reruns/*.html")) == ["trial-K1", "trial-K3"]
     assert ran(own_book) == 3  # an error would come again: it is not tried again
     assert "1 to run" in swept(own_book, "LATENT_DIM=1 2 3", "--dry-run")[1]
 
 
-def test_one_that_dies_is_tried_again_and_one_that_always_dies_is_given_up(own_book):
+@pytest.mark.fault(
+    "The process of one rerun of a sweep always dies, that of another once",
+    kept="all others, and the one that died once; the other is given up after three times",
+)
+def test_one_that_dies_is_tried_again_and_one_that_always_dies_is_given_up(own_book, sees):
     dies = "import os\nonce = not os.path.exists(f'log-{latent_dim}')\nopen(f'log-{latent_dim}', 'a')"
     kill = "if latent_dim == 2 or (once and latent_dim == 3): os.kill(os.getpid(), 9)"
     chapter(own_book, SHOWS, dies, kill)
     status, out, _ = swept(own_book, "LATENT_DIM=1 2 3")
     assert status == 1
     assert out.count("its process died 3 times (status 3)") == 1
+    lines = out[out.index("trial-K2: FAILED") :].partition("\n\n")[0].splitlines()
+    sees("\n".join(lines[:2]))
     assert sorted(path.stem for path in own_book.glob("reruns/*.html")) == ["trial-K1", "trial-K3"]
     assert ran(own_book) == 1 + sweep.ATTEMPTS + 2
 
@@ -253,8 +262,11 @@ def ours(book):
 GRID = ("LATENT_DIM=1 2 3", "WORKERS=2")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_sweep_that_is_killed_and_resumed_is_as_one_left_alone(own_book, undisturbed, number):
+@pytest.mark.fault(
+    "A sweep is ended by {signal} at some moment", kept="what was rerun; resumed, all is as if it had never been ended"
+)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_sweep_that_is_killed_and_resumed_is_as_one_left_alone(own_book, undisturbed, number, sees):
     draw = random.Random(int(number))
     process = begun(own_book, *GRID)
     wait_for(lambda: ours(own_book) != [process.pid] and len(ours(own_book)) > 3)  # a rerun and its kernel
@@ -271,6 +283,7 @@ def test_a_sweep_that_is_killed_and_resumed_is_as_one_left_alone(own_book, undis
     assert swept(own_book, *GRID)[0] == 0
     assert kept(own_book) == undisturbed
     assert not list(own_book.glob("reruns/.unfinished-*"))
+    sees("" if number == signal.SIGKILL else said.strip().splitlines()[-1], signal=number.name)
 
 
 # --- what is known of reruns
@@ -338,19 +351,23 @@ def cluster(tmp_path):
         process.wait()
 
 
-def test_a_cluster_that_loses_a_worker_does_all_and_the_same(own_book, cluster, undisturbed):
+@pytest.mark.fault("A worker of a cluster is killed in a sweep", kept="all: its rerun goes to another worker")
+def test_a_cluster_that_loses_a_worker_does_all_and_the_same(own_book, cluster, undisturbed, sees):
     scheduler, worker = cluster
     _, address = scheduler()
     workers = [worker(address), worker(address)]
     process = begun(own_book, *GRID, "--scheduler", address)
     wait_for(lambda: len(ours(own_book)) > 3)
     workers[0].kill()
-    out, _ = process.communicate(timeout=120)
+    out, said = process.communicate(timeout=120)
     assert process.returncode == 0, out
     assert kept(own_book) == undisturbed
+    assert "FAILED" not in out
+    sees("\n".join(line for line in said.splitlines() if not line.startswith("trial: ")))
 
 
-def test_a_scheduler_that_dies_loses_nothing_that_was_done(own_book, cluster):
+@pytest.mark.fault("The scheduler of a cluster is killed in a sweep", kept="what was rerun; the same command goes on")
+def test_a_scheduler_that_dies_loses_nothing_that_was_done(own_book, cluster, sees):
     scheduler, worker = cluster
     process, address = scheduler()
     worker(address)
@@ -360,14 +377,18 @@ def test_a_scheduler_that_dies_loses_nothing_that_was_done(own_book, cluster):
     _, said = sweeping.communicate(timeout=120)
     assert sweeping.returncode == 2
     assert said.splitlines()[-1].startswith("sweep: the scheduler is gone. What was rerun is kept")
+    sees(said.splitlines()[-1])
     wait_for(lambda: not ours(own_book), 30)
     done = list(own_book.glob("reruns/.records/*.json"))
     assert done
     assert f"{len(done)} of them there" in swept(own_book, *GRID, "--dry-run")[1]
 
 
-def test_no_scheduler_is_one_line(own_book):
+@pytest.mark.fault("No scheduler answers at the address that a sweep is given", kept="all as it was")
+def test_no_scheduler_is_one_line(own_book, sees):
     pytest.importorskip("distributed")
     status, _, err = swept(own_book, "--scheduler", "tcp://127.0.0.1:9")
     assert status == 2
     assert err.splitlines()[-1].startswith("sweep: no scheduler answers at tcp://127.0.0.1:9")
+    assert ran(own_book) == 0
+    sees(err.splitlines()[-1])

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -12,7 +13,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 from torch.nn import Linear
 
-from vaelib import training
+from vaelib import runs, training
 from vaelib.config import TrainConfig
 from vaelib.models import VAE
 from vaelib.training import TrainingError, fit, heldout_elbo, initial_model, train_step
@@ -330,15 +331,23 @@ def test_products_are_rounded_in_training_and_not_in_measuring(tiny_npz, monkeyp
 # What goes wrong
 
 
+def without_numbers(error):
+    """The message without numbers that training made, which are others on another processor."""
+    return re.sub(r"-?\d[\d,]*\.\d+(e[+-]\d+)?", "…", str(error))
+
+
+@pytest.mark.fault("Training diverges, to finite numbers ({model}, {batch_size} images a batch)", kept="nothing of it")
 @pytest.mark.parametrize("model", ["vae", "autoencoder"])
 @pytest.mark.parametrize("batch_size", [64, 200])
-def test_a_run_that_diverged_to_finite_numbers_is_an_error(tiny_digits, model, batch_size):
+def test_a_run_that_diverged_to_finite_numbers_is_an_error(tiny_digits, model, batch_size, sees):
     """With a single step the history, taken before it, shows nothing; with more, all is lost early."""
     rate = 1e6 if batch_size == 200 else 10
     config = dataclasses.replace(tiny_digits, epochs=1, batch_size=batch_size, learning_rate=rate, model=model)
     with pytest.raises(TrainingError, match=r"training diverged: .* try a learning_rate below ") as caught:
-        fit(config, progress=False, device="cpu")
+        runs.get_or_train(config, progress=False, device="cpu")
     assert "\n" not in str(caught.value)
+    assert not [path for path in runs.store().iterdir() if path.is_dir()]
+    sees(without_numbers(caught.value))
 
 
 def test_worse_than_the_mean_image_is_a_warning_that_stays(make_dataset):
@@ -381,6 +390,9 @@ def test_what_is_merely_untrained_is_no_error(make_dataset, prior, likelihood):
     fit(config, data, heldout=data, progress=False, device="cpu")
 
 
+IN_TIME = "the time: nothing is trained"
+
+
 @pytest.fixture
 def no_training(monkeypatch):
     def step(*args):
@@ -389,31 +401,39 @@ def no_training(monkeypatch):
     monkeypatch.setattr(training, "train_step", step)
 
 
+@pytest.mark.fault("{which} images have pixels from {low} to {high}, under a Bernoulli likelihood", kept=IN_TIME)
 @pytest.mark.usefixtures("no_training")
-@pytest.mark.parametrize("where", ["data", "heldout"])
+@pytest.mark.parametrize(("where", "which"), [("data", "Training"), ("heldout", "Held-out")])
 @pytest.mark.parametrize(("low", "high"), [(0.0, 255.0), (-0.1, 1.0)])
-def test_bernoulli_refuses_pixels_outside_0_1_before_training(make_dataset, where, low, high):
+def test_bernoulli_refuses_pixels_outside_0_1_before_training(make_dataset, where, which, low, high, sees):
     good, bad = make_dataset(torch.rand(8, 4)), make_dataset(torch.linspace(low, high, 32).reshape(8, 4))
     sets = {"data": good, "heldout": good} | {where: bad}
-    with pytest.raises(ValueError, match=rf"\[0, 1\].*from {low:.3g} to {high:.3g}.*gaussian"):
+    with pytest.raises(ValueError, match=rf"\[0, 1\].*from {low:.3g} to {high:.3g}.*gaussian") as caught:
         fit(TrainConfig("loud"), sets["data"], heldout=sets["heldout"], progress=False)
+    sees(str(caught.value))
 
 
+LOUD = {
+    "from 0 to 255": (
+        torch.linspace(0, 255, 32).reshape(8, 4),
+        r"N\(0, 1\).*from 0 to 255, 1\d\d in the root mean square.*by 255",
+    ),
+    "that are NaN": (torch.full((8, 4), math.nan), "finite"),
+    "that are infinite": (torch.full((8, 4), math.inf), "finite"),
+}
+
+
+@pytest.mark.fault("{which} images have pixels {kind}, under a Gaussian likelihood", kept=IN_TIME)
 @pytest.mark.usefixtures("no_training")
-@pytest.mark.parametrize("where", ["data", "heldout"])
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        (torch.linspace(0, 255, 32).reshape(8, 4), r"N\(0, 1\).*from 0 to 255, 1\d\d in the root mean square.*by 255"),
-        (torch.full((8, 4), math.nan), "finite"),
-        (torch.full((8, 4), math.inf), "finite"),
-    ],
-)
-def test_gaussian_refuses_bytes_and_what_is_no_number_before_training(make_dataset, where, bad, message):
+@pytest.mark.parametrize(("where", "which"), [("data", "Training"), ("heldout", "Held-out")])
+@pytest.mark.parametrize("kind", LOUD)
+def test_gaussian_refuses_bytes_and_what_is_no_number_before_training(make_dataset, where, which, kind, sees):
+    bad, message = LOUD[kind]
     good = make_dataset(torch.rand(8, 4))
     sets = {"data": good, "heldout": good} | {where: make_dataset(bad)}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         fit(TrainConfig("loud", likelihood="gaussian"), sets["data"], heldout=sets["heldout"], progress=False)
+    sees(str(caught.value))
 
 
 @pytest.mark.usefixtures("no_training")
@@ -426,13 +446,16 @@ def test_images_of_another_kind_are_refused_before_training(make_dataset, where,
         fit(TrainConfig("odd"), sets["data"], heldout=sets["heldout"], progress=False)
 
 
+@pytest.mark.fault("Batches are compared, and of {n} images in batches of {batch_size} the last is alone", kept=IN_TIME)
 @pytest.mark.usefixtures("no_training")
 @pytest.mark.parametrize(("n", "batch_size"), [(65, 32), (8, 1), (1, 32)])
-def test_a_last_batch_of_one_is_refused_where_batches_are_compared(make_dataset, n, batch_size):
+def test_a_last_batch_of_one_is_refused_where_batches_are_compared(make_dataset, n, batch_size, sees):
     config = TrainConfig("alone", batch_size=batch_size, divergence="mmd", divergence_weight=1.0)
     data = make_dataset(torch.rand(n, 4))
-    with pytest.raises(ValueError, match=rf"of {n} images in batches of {batch_size} the last is alone: .*batch_size"):
+    message = rf"of {n} images in batches of {batch_size} the last is alone: .*batch_size"
+    with pytest.raises(ValueError, match=message) as caught:
         fit(config, data, heldout=data, progress=False)
+    sees(str(caught.value))
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(66, 32), (64, 32), (2, 32)])
@@ -470,11 +493,13 @@ def test_gaussian_learns_data_outside_0_1(make_dataset):
     assert null < best - 10
 
 
-def test_divergence_is_an_error_that_names_the_rate(make_dataset):
+@pytest.mark.fault("The loss becomes NaN", kept="no run that is none; training ends there")
+def test_divergence_is_an_error_that_names_the_rate(make_dataset, sees):
     data = make_dataset(torch.randn(64, 4, generator=seeded(0)))
     config = TrainConfig("wild", likelihood="gaussian", epochs=5, hidden=(8,), batch_size=8, learning_rate=1e4)
-    with pytest.raises(TrainingError, match="learning_rate below 10000"):
+    with pytest.raises(TrainingError, match="learning_rate below 10000") as caught:
         fit(config, data, heldout=data, progress=False, device="cpu")
+    sees(without_numbers(caught.value))
 
 
 def test_divergence_in_the_very_last_step_is_noticed(make_dataset):

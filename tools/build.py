@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tools.chapters import ROOT, BookError, chapters
+from tools.chapters import ROOT, BookError, chapters, why
 from tools.inputs import data_facts, environment_digest, inputs_digest
 from tools.processes import interruptible, run
 
@@ -31,7 +31,7 @@ def main() -> int:
     except Timeout:
         print("Another build of this book is running; wait for it to end.", file=sys.stderr)
     except (BookError, OSError) as error:  # the latter where a disk is full, a folder is read-only or in a file's place
-        print(f"\nThe book was not built: {error}", file=sys.stderr)
+        print(f"\nThe book was not built: {why(error, ROOT)}", file=sys.stderr)
     except KeyboardInterrupt:
         print("\nInterrupted. What was trained and executed so far is kept.", file=sys.stderr)
         return 130

@@ -4,6 +4,7 @@ Standard library only at import, so that a typing mistake in `make rerun` is ans
 """
 
 import ast
+import errno
 import json
 import os
 import re
@@ -17,6 +18,14 @@ QUIET_KERNEL = ["--IPKernelApp.log_level=40"]  # or each kernel warns that its s
 # Of cells that papermill adds to a chapter; a cell is numbered as in the chapter.
 _ADDED = {"injected-parameters", "papermill-error-cell-tag"}
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
+
+# What the user can do about an error of the operating system, by its number.
+_WAYS_OUT = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Make room below"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Make it writable, below"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR), "Move away what is in its place, below"),
+}
 
 
 class BookError(Exception):
@@ -120,6 +129,12 @@ def find_stop(chapter: str, notebook: dict, *, current: int | None = None, reaso
         if index == current or (current is None and cell["execution_count"] is None):
             return stop(index, reason or "The cell did not run to its end: the kernel died.")
     return None
+
+
+def why(error: Exception, folder: Path) -> str:
+    """An error in one line, with the way out: that of a full disk names no file, and so `folder` is named."""
+    way_out = _WAYS_OUT.get(error.errno) if isinstance(error, OSError) else None
+    return f"{error}. {way_out} {folder}" if way_out else str(error)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tools.chapters import QUIET_KERNEL, ROOT, BookError, find_stop, parameters
+from tools.chapters import QUIET_KERNEL, ROOT, BookError, find_stop, parameters, why
 from tools.processes import end_with_parent, interruptible
 
 MINIMUM = {"latent_dim": 1, "epochs": 1, "seed": 0}
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
         chapter, values = parse(words)
         return 0 if "--check" in arguments else rerun(chapter, values)
     except (BookError, OSError) as error:  # the latter where a disk is full, a folder is read-only or in a file's place
-        print(f"rerun: {error}", file=sys.stderr)
+        print(f"rerun: {why(error, ROOT)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nInterrupted. What was trained so far is kept.", file=sys.stderr)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools import rerun
-from tools.chapters import ROOT, BookError
+from tools.chapters import ROOT, BookError, why
 from tools.processes import interruptible
 
 EXAMPLE = 'make sweep CHAPTER=mnist LATENT_DIM="1 2 5" SEED="0 1 2"'
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         asked = parse(words)
         return 0 if "--check" in arguments else sweep(asked)
     except (BookError, OSError) as error:
-        print(f"sweep: {error}", file=sys.stderr)
+        print(f"sweep: {why(error, ROOT)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nInterrupted. What was rerun so far is kept; the same command goes on from there.", file=sys.stderr)
