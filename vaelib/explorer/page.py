@@ -20,6 +20,7 @@ from vaelib.training import TrainedRun
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("network.js", "surface.js", "input.js", "explorer.js")
+PLANES = {1: "the latent axis", 2: "the latent plane"}  # what is drawn, by K
 WHY = "This picture stands in for a live surface, which needs scripts: here they are off."
 
 
@@ -44,11 +45,12 @@ class Explorer:
         """The fragment for a page, whole in itself."""
         meta, content = self.packed.meta, base64.b64encode(self.packed.content).decode()
         axes = " and ".join(f"z{k + 1}" for k in meta["dims"])
+        plane = PLANES.get(meta["latentDim"], "a plane of the latent space")
         return _filled(
             "fragment.html",
             id=f"explorer-{hashlib.sha256(self.packed.content).hexdigest()[:8]}",
             name=escape(self.name),
-            plane=f"The latent plane, {axes}",
+            plane=f"{plane.capitalize()}, {axes}",
             alt=f"A mosaic of pictures that the decoder draws along {axes}.",
             why=WHY,
             caption=escape(self.caption),
@@ -77,7 +79,7 @@ def show(run: TrainedRun, data: ImageDataset | None = None) -> Explorer:
     if run.config.classes:
         name += ", " + ", ".join(class_name(data, label) for label in run.config.classes)
     k = run.config.latent_dim
-    plane = {1: "the latent axis", 2: "the latent plane"}.get(k, f"z{dims[0] + 1} and z{dims[-1] + 1} of {k} numbers")
+    plane = PLANES.get(k, f"z{dims[0] + 1} and z{dims[-1] + 1} of {k} numbers")
     coloured = ", coloured by label" if packed.meta["classes"] else ""
     caption = (
         f"{name}, K = {k}. Over {plane}: pictures that the decoder draws, the means of q(z|x) of "
