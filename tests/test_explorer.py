@@ -210,7 +210,9 @@ def test_names_are_text_and_no_markup(tiny_npz, npz_writer, tmp_path):
     assert "a <b> & $c.npz" in page.select_one(".about").get_text()
 
 
-@pytest.mark.parametrize(("k", "called"), [(1, "The latent axis"), (2, "The latent plane"), (5, "A plane of the latent")])
+@pytest.mark.parametrize(
+    ("k", "called"), [(1, "The latent axis"), (2, "The latent plane"), (5, "A plane of the latent")]
+)
 def test_the_surface_is_called_what_it_is(k, called, tiny_digits):
     shown = explorer.show(fit(dataclasses.replace(tiny_digits, latent_dim=k), progress=False))
     assert BeautifulSoup(shown.html(), "html.parser").select_one(".plane")["aria-label"].startswith(called)
