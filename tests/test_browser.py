@@ -161,6 +161,38 @@ def test_nothing_is_cut_on_paper(open_page, name):
     assert (found["sideways"], found["outside"], found["cut"]) == (0, [], [])
 
 
+FOLDS = "details.solution, .tag_hide-cell > details"  # of exercises
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if (ROOT / name).with_suffix(".ipynb").is_file()])
+def test_solutions_are_folded_open_by_key_and_stay_off_paper(open_page, name):
+    page = open_page()
+    visit(page, f"{SITE.as_uri()}/{name}")
+    folds = page.locator(FOLDS)
+    shown = f"[...document.querySelectorAll('{FOLDS}')].map(fold => [fold.open, fold.checkVisibility()])"
+    count = folds.count()
+    assert (count > 0) == page.locator("#exercises").count()
+    assert page.evaluate(shown) == [[False, True]] * count
+    page.emulate_media(media="print")
+    assert page.evaluate(shown) == [[False, False]] * count
+    page.emulate_media(media="screen")
+    for number in range(count):
+        summary = folds.nth(number).locator("> summary")
+        assert summary.inner_text().startswith("Solution ")
+        summary.press("Enter" if number % 2 else "Space")
+    page.emulate_media(media="print")
+    assert page.evaluate(shown) == [[True, True]] * count
+    page.emulate_media(media="screen")
+    page.wait_for_timeout(100)
+    assert page.evaluate(OVERFLOW)["cut"] == []
+    assert page.evaluate(FORMULAS) == []
+    page.evaluate(ALIKE)
+    page.evaluate(AXE)
+    page.wait_for_timeout(400)
+    found = page.evaluate(f"axe.run(document, {json.dumps(RULES)})")["violations"]
+    assert [(rule["id"], node["target"]) for rule in found for node in rule["nodes"]] == []
+
+
 FOCUS = """() => [...document.querySelectorAll('a[href], button, input, summary, [tabindex="0"]')]
   .filter(element => element.checkVisibility({visibilityProperty: true}))
   .filter(element => {
