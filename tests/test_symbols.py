@@ -71,6 +71,7 @@ def test_first_use_in_running_text_is_a_link(book):
         (r"p_\theta(\mathbf{x} | \mathbf{z})", "notation.html#symbol-p-theta-of-mathbf-x-mathbf-z"),
         (r"\mathbf{x}", "notation.html#symbol-mathbf-x"),
     ]
+    assert {link["reftitle"] for link in links} == {"Notation"}
     paragraph = links[0].parent
     assert isinstance(paragraph, nodes.paragraph)
     assert [formula.astext() for formula in paragraph.findall(nodes.math)][:3] == ["K = 2", "K", "K"]

@@ -54,7 +54,9 @@ def _resolve(app: Sphinx, doctree: nodes.document, name: str) -> None:
         symbols = set(listed(app.env.get_doctree(NOTATION))) - OTHERS
         page = app.builder.get_relative_uri(name, NOTATION)
         for tex, formula in first_uses(doctree, symbols).items():
-            link = nodes.reference("", "", internal=True, refuri=f"{page}#{anchor(tex)}", classes=["symbol"])
+            # Its title is the link's name where a formula is not read as text.
+            named = {"refuri": f"{page}#{anchor(tex)}", "reftitle": "Notation"}
+            link = nodes.reference("", "", internal=True, classes=["symbol"], **named)
             formula.replace_self(link)
             link += formula
 
