@@ -7,6 +7,7 @@ What a page folds away is left out, and so is what only a screen can show: of th
 between the pages lead within the PDF. It is printed twice: the table of contents has to know the numbers of pages.
 """
 
+import logging
 import posixpath
 import sys
 from collections.abc import Mapping
@@ -202,6 +203,7 @@ def _places(pdf: Path, headings: list[Heading]) -> dict[str, tuple[int, Destinat
 
 def _bookmarked(printed: Path, pdf: Path, headings: list[Heading], places: Mapping) -> None:
     """Chromium's own bookmarks repeat the words of headings at the top of pages and lose blanks: these do not."""
+    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns that Chromium counts a PDF's objects in another way
     writer = PdfWriter(clone_from=printed)
     chapter = None
     for heading in headings:
