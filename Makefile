@@ -87,7 +87,7 @@ lab: data ## the chapters in JupyterLab
 equations: env ## write the book's table of equations anew
 	@$(PY) -m tools.equations
 
-faults: env ## inject every fault, and write the book's page of what is seen and kept; some five minutes
+faults: env ## inject every fault, and write the book's page of what is seen and kept; some ten minutes
 	@$(PY) -m tools.faults
 
 mutants: env ## break every equation on purpose; tests and chapters must notice

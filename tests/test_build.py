@@ -196,6 +196,16 @@ def test_the_newest_files_of_each_chapter_are_kept(book):
     assert kept.read(trial) is not None
 
 
+def test_a_foreign_file_among_those_kept_is_left_alone(book):
+    folder = book / "_build" / "executed"
+    folder.mkdir(parents=True)
+    foreign = [folder / f"{name}.ipynb" for name in ("a", "b", "c", "d", "my notes-of today", "notes-0123")]
+    for path in foreign:
+        path.write_text("{}", encoding="utf-8")
+    kept_in(book).prune()
+    assert sorted(folder.iterdir()) == sorted(foreign)
+
+
 def test_changed_text_executes_nothing_and_a_changed_caption_is_shown(book):
     fill(book)
     theory, trial = chapters(book)

@@ -6,6 +6,7 @@ environment (`tools.inputs.environment_digest`). What depends on nothing that ch
 
 import hashlib
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from nbformat import NotebookNode
 
 from tools.chapters import find_stop, write_whole
 
+OURS = re.compile(r".+-[0-9a-f]{16}")
 KEPT = 3  # files kept of each chapter, so that going back to the last version of the package costs nothing
 
 
@@ -59,7 +61,8 @@ class Executed:
         """Remove all but the newest files of each chapter, and what a killed build left."""
         by_chapter: dict[str, list[Path]] = {}
         for path in self.folder.glob("*.ipynb"):
-            by_chapter.setdefault(path.stem.rpartition("-")[0], []).append(path)
+            if OURS.fullmatch(path.stem):  # whatever else lies here is not ours to delete
+                by_chapter.setdefault(path.stem.rpartition("-")[0], []).append(path)
         for paths in by_chapter.values():
             for old in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
                 old.unlink()
