@@ -20,7 +20,12 @@ def boot_heights(images: Tensor) -> Tensor:
 
 
 def brightness(images: Tensor) -> Tensor:
-    """Mean pixel of what is bright, Σx²/Σx: that of an even patch on black, however large. (N, D) → (N,)."""
+    """Mean pixel of what is bright, Σx²/Σx: that of an even patch on black, however large. (N, D) → (N,).
+
+    NaN for an image that is black all over. Raises ValueError for another number of axes.
+    """
+    if images.ndim != 2:
+        raise ValueError(f"images must have shape (N, D), not {tuple(images.shape)}")
     return images.square().sum(1) / images.sum(1)
 
 

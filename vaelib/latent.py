@@ -23,6 +23,8 @@ def latent_grid(latent_dim: int, values: Tensor, dims: tuple[int, ...] = (0, 1))
     values (n,) ascending. One dimension in `dims`: a strip (n, K), left to right. Two: (n·n, K), row by row from the
     top, where the first dimension grows to the right and the second upwards, as on the axes of a scatter plot.
     """
+    if values.ndim != 1:
+        raise ValueError(f"values must have shape (n,), not {tuple(values.shape)}")
     if not dims or len(set(dims)) != len(dims) or len(dims) > 2 or not all(0 <= d < latent_dim for d in dims):
         raise ValueError(f"dims must name one or two different dimensions below {latent_dim}, not {dims}")
     if len(dims) == 1:
@@ -60,7 +62,12 @@ def prior_samples(model: VAE, n: int, *, generator: torch.Generator | None = Non
 
 
 def first_of_each_class(labels: Tensor, n: int = 10) -> Tensor:
-    """Indices of the first image of each of the first n classes, or of the first n images of a single class."""
+    """Indices of the first image of each of the first n classes, or of the first n images of a single class.
+
+    labels (N,). Raises ValueError for another number of axes.
+    """
+    if labels.ndim != 1:
+        raise ValueError(f"labels must have shape (N,), not {tuple(labels.shape)}")
     classes = labels.unique()[:n]
     if len(classes) < 2:
         return torch.arange(min(n, len(labels)))

@@ -90,9 +90,13 @@ def corrupted(images: Tensor, noise: str, share: float, *, seed: int) -> Tensor:
 def expected(images: Tensor, noise: str, share: float) -> Tensor:
     """The mean of `corrupted` over its draws, pixel by pixel: what is left of images (N, D) where noise averages out.
 
-    E[min(x + |ε|, 1)] = x + √(2/π) (1 - exp(-c²/2)) + c erfc(c/√2) with c = 1 - x.
+    E[min(x + |ε|, 1)] = x + √(2/π) (1 - exp(-c²/2)) + c erfc(c/√2) with c = 1 - x. Raises what `corrupted` raises.
     """
     _check_noise(noise, share)
+    if not images.is_floating_point():
+        raise ValueError(f"images must be of a floating-point type, not {images.dtype}")
+    if images.numel() and not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(f"images must have pixels in [0, 1], not from {images.min():.3g} to {images.max():.3g}")
     if noise == "replaced":
         return torch.lerp(images, torch.full_like(images, 0.5), share)
     room = 1 - images
