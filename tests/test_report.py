@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from vaelib import report, results
+from vaelib import official, report, results
 from vaelib.report import compare, conclusive, equal, finding, notice, provenance, reading, title, verdicts
 from vaelib.training import fit
 
@@ -205,7 +205,8 @@ def test_an_opening_says_what_differs_and_sets_the_two_elbos_side_by_side(run, t
 
 
 @pytest.mark.usefixtures("offline")
-def test_an_opening_does_without_the_books_data(run):
+def test_an_opening_does_without_the_books_data(run, monkeypatch):
+    monkeypatch.setattr(official, "download", lambda name: pytest.fail(f"{name} would be downloaded for one line"))
     text = repr(report.opening(run, dataclasses.replace(run.config, dataset="MNIST"), asked="MNIST", smoke=True))
     assert "MNIST could not be found" in text
     assert "smoke run" in text

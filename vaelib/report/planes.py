@@ -160,7 +160,7 @@ def kept(images: float | None, rebuilt: float | None, n: int) -> Finding:
         None if images is None else compare(images, rebuilt, within=0.05),
         {
             "larger": "Of the first {n:,} held-out images the vote names the class of {images:.1%}, and of "
-            "{rebuilt:.1%} of their reconstructions: what tells the classes apart is in part lost.",
+            "{rebuilt:.1%} of their reconstructions: what tells the classes apart is lost, in part or altogether.",
             "level": "Of the reconstructions of the first {n:,} held-out images the vote names the class of "
             "{rebuilt:.1%}, the same to within five hundredths as of these images themselves, {images:.1%}.",
             "smaller": "Of the reconstructions of the first {n:,} held-out images the vote names the class of "
