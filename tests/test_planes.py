@@ -85,7 +85,7 @@ def test_misread(labelled):
     one = planes.misread(labelled, shown, right, torch.tensor([0, 2, 2]))
     assert said(one).endswith("1 comes back as another class (Shirt as Bag).")
     unsure = planes.misread(labelled, shown, torch.tensor([0, 2, 1]), torch.tensor([0, 2, 2]))
-    assert said(unsure).endswith("(Shirt as Bag); of Shirt the vote misreads the image itself as well.")
+    assert said(unsure).endswith("(Shirt as Bag); of class Shirt the vote misreads the image itself as well.")
     none = planes.misread(labelled, shown, right, right)
     assert said(none).endswith("all keep their class.")
     assert len({two.outcome, one.outcome, none.outcome}) == 3

@@ -146,7 +146,7 @@ def misread(data: ImageDataset, shown: Tensor, before: Tensor | None, after: Ten
         "{what}{unsure}.",
         n=len(shown),
         what=what,
-        unsure=f"; of {', '.join(unsure)} the vote misreads the image itself as well" if unsure else "",
+        unsure=f"; of class {', '.join(unsure)} the vote misreads the image itself as well" if unsure else "",
     )
 
 
