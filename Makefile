@@ -52,7 +52,7 @@ pdf: env ## the whole book as one PDF, _build/on-variational-autoencoders.pdf; n
 	@$(MAKE) --no-print-directory book
 	@$(PY) -m tools.pdf
 
-test: env ## all tests: no network, no real data; some ten minutes on two cores
+test: env ## all tests: no network, no real data; some fifteen minutes on two cores
 	@$(PY) -m pytest -n 2 --dist loadgroup
 
 test-browser: env ## the built site in a real browser: light, accessible, whole on every screen; needs Chromium
