@@ -241,6 +241,13 @@ def measure(config):
     [
         ("Words", "Other words", True),
         ("def measure", "# A comment.\ndef unused():\n    return 2\n\n\ndef measure", True),
+        ("    return x + 1", "    if x < 0:\n        raise ValueError(x)\n    return x + 1", True),
+        ("    return x + 1", "    if x < 0:\n        return 0\n    return x + 1", False),
+        (
+            "    return x + 1",
+            "    if x < 0:\n        raise ValueError(x)\n    else:\n        x = 1\n    return x + 1",
+            False,
+        ),
         ("x + 1", "x + 2", False),
         ("0.5", "0.6", False),
         ('"a"', '"b"', False),

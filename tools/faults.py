@@ -60,6 +60,7 @@ def plain(text: str, folder: Path) -> str:
     text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)
     text = re.sub(re.escape(str(folder)) + r"/[^/\s]+", "…", text).replace(str(ROOT), "…")
     text = re.sub(r"\b(?=\d*[a-f])[0-9a-f]{12,}\b…?", "…", text)
+    text = re.sub(r"(?<=/)[0-9]{16}\b", "…", text)  # the name of a run's folder can lack letters: one in 1,800 does
     text = re.sub(r"(127\.0\.0\.1):\d+", r"\1:…", text)
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 

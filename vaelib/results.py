@@ -22,9 +22,10 @@ import torch
 
 from vaelib.config import TrainConfig
 from vaelib.data import project_root
+from vaelib.deciding import deciding
 from vaelib.evidence import PARTS
 from vaelib.machine import describe
-from vaelib.runs import code_digest, get_or_train, without_docstrings
+from vaelib.runs import code_digest, get_or_train
 from vaelib.training import TrainedRun
 
 WORDS = ("config", "code", "data", "torch", "machine")  # columns of text: a digest may look like a number
@@ -178,7 +179,7 @@ def _time_left(missing: Sequence[tuple[str, Config, int]]) -> str:
 def part_digest(part: str) -> str:
     """16 hex digits over the code that makes a row of `part`: what training runs, what measures, and what that calls.
 
-    It changes with a formula and stays with a reworded docstring.
+    It changes with a formula and stays with a reworded docstring or one more check (`runs.deciding`).
     """
     called = _called(PARTS[part].measure, {})
     text = "\n".join([code_digest(), *(f"{name} {called[name]}" for name in sorted(called))])
@@ -200,8 +201,8 @@ def _read(thing: object) -> tuple[str, str, dict[str, str], list[object]]:
     """Name and syntax tree of a function or class, and the constants, functions and classes of its package it names."""
     module = sys.modules[thing.__module__]
     package = module.__name__.partition(".")[0]
-    tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
-    text = ast.dump(without_docstrings(tree))
+    tree = deciding(ast.parse(textwrap.dedent(inspect.getsource(thing))))
+    text = ast.dump(tree)
     constants, others = {}, []
     for node in ast.walk(tree):
         owner, word = module, getattr(node, "id", None)

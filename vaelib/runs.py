@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from vaelib.bounds import ElboTerms
 from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset, project_root
+from vaelib.deciding import deciding
 from vaelib.training import Epoch, TrainedRun, fit, initial_model, resolve_device
 
 FILES = ("weights.safetensors", "config.json", "history.json")
@@ -118,18 +119,18 @@ def run_key(config: TrainConfig, data_digest: str, heldout_digest: str, device: 
 
 @cache
 def code_digest() -> str:
-    """sha256 over the syntax trees of `vaelib.training` and what it imports of vaelib, comments and docstrings apart.
+    """sha256 over the syntax trees of `vaelib.training` and what it imports of vaelib, each as `deciding` leaves it.
 
-    It changes with a formula and stays with a reworded docstring.
+    It changes with a formula and stays with a reworded docstring or one more check of the arguments.
     """
     package = Path(__file__).parent
-    trees: dict[str, ast.Module] = {}
+    trees: dict[str, ast.AST] = {}
     pending = ["training"]
     while pending:
         name = pending.pop()
         if name in trees:
             continue
-        trees[name] = ast.parse((package / f"{name}.py").read_text(encoding="utf-8"))
+        trees[name] = deciding(ast.parse((package / f"{name}.py").read_text(encoding="utf-8")))
         for node in ast.walk(trees[name]):
             if not isinstance(node, ast.ImportFrom) or not node.module:
                 continue
@@ -137,16 +138,8 @@ def code_digest() -> str:
                 pending.append(node.module.removeprefix("vaelib."))
             elif node.module == "vaelib":  # from vaelib import synthetic
                 pending += [alias.name for alias in node.names]
-    text = "\n".join(f"{name} {ast.dump(without_docstrings(trees[name]))}" for name in sorted(trees))
+    text = "\n".join(f"{name} {ast.dump(trees[name])}" for name in sorted(trees))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def without_docstrings(tree: ast.Module) -> ast.Module:
-    """The tree itself, rid of the docstrings of the module, classes and functions in it."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-    return tree
 
 
 @contextmanager
