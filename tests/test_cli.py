@@ -102,12 +102,12 @@ torch.set_num_threads(1)
 one_epoch, calls = training.one_epoch, []
 
 
-def noted(*args):
+def noted(*args, **options):
     calls.append(args)
     if len(calls) == 3:
         os.kill(os.getpid(), int(os.environ["SIGNAL"]))
         os.kill(os.getpid(), int(os.environ["SIGNAL"]))  # an impatient reader
-    return one_epoch(*args)
+    return one_epoch(*args, **options)
 
 
 training.one_epoch = noted

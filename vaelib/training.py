@@ -3,9 +3,10 @@
 Axes: N images, B batch, D pixels, K latent.
 """
 
+import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,7 @@ from vaelib.machine import describe
 from vaelib.models import VAE, Autoencoder, LatentModel
 from vaelib.objectives import reconstruction_step, regularised_step
 from vaelib.priors import PRIORS
+from vaelib.threads import SHARE, Pacer, interchangeable, numbers
 
 # Adam's moments of weights that nothing moves any more shrink into denormal numbers, which slow processors down: by the
 # sixth epoch an epoch takes twice as long. Threads take the setting over when they start, so it is made here, early.
@@ -90,8 +92,9 @@ def fit(
 
     `data` and `heldout` default to the two splits of `config.dataset`. `device="auto"` takes a GPU where there is one,
     and there an epoch is one launch from the second on (`Captured`). On one machine's CPU the same config gives the
-    same weights, bit for bit. Matrix products may be rounded as in `bfloat16_products`, so another processor's weights
-    differ as another seed's would. The progress bar (epoch, ELBO in nats, time left) is drawn on a terminal only.
+    same weights, bit for bit, with as many of torch's threads as are fastest beside what else runs (`Pacer`). Matrix
+    products may be rounded as in `bfloat16_products`, so another processor's weights differ as another seed's would.
+    The progress bar (epoch, ELBO in nats, time left) is drawn on a terminal only.
     Raises ValueError or DataError before any training on bad input, and TrainingError when the ELBO (of an autoencoder,
     the log-likelihood) stops being finite, or is, after training, on training images and held-out ones, ten times worse
     than that of a decoder whose outputs are all zero.
@@ -119,7 +122,9 @@ def fit(
     rates = learning_rates(config, config.epochs * steps)
     rates_there = torch.tensor(rates, device=where) if where.type == "cuda" else rates
     run_epoch = partial(one_epoch, config, model, adam(config, model), images, generator)
-    if where.type == "cuda" and steps <= CAPTURED_STEPS:
+    if where.type == "cpu":
+        run_epoch = partial(run_epoch, paced=Pacer(_interchangeable_threads(config, model, images, last)).paced)
+    elif where.type == "cuda" and steps <= CAPTURED_STEPS:
         run_epoch = Captured(run_epoch)
 
     objective = "ELBO" if config.model == "vae" else "log-likelihood"
@@ -160,17 +165,35 @@ def one_epoch(
     generator: torch.Generator,
     order: Tensor,
     rates: Sequence[float] | Tensor,
+    *,
+    paced: Callable[[Iterable], Iterable] = iter,
 ) -> Tensor:
     """A step for each batch of `images` (N, D), taken in the `order` (N,), at one of the `rates` each.
 
-    Returns the sums over the images of what a step returns, in nats. Nothing is read off the device: on a GPU, where
-    `rates` is a tensor beside the images, all of it can be one launch.
+    `paced` hands out the batches. Returns the sums over the images of what a step returns, in nats. Nothing is read off
+    the device: on a GPU, where `rates` is a tensor beside the images, all of it can be one launch.
     """
     step, totals = _step(config), 0.0
-    for batch, rate in zip(order.split(config.batch_size), rates, strict=True):
+    for batch, rate in paced(zip(order.split(config.batch_size), rates, strict=True)):
         optimiser.param_groups[0]["lr"] = rate
         totals = totals + step(model, optimiser, images[batch], generator)
     return totals
+
+
+def _interchangeable_threads(config: TrainConfig, model: LatentModel, images: Tensor, last: int) -> list[int]:
+    """The numbers of threads with which training has the same bits, to judge by a whole batch and the `last` few."""
+    if config.divergence is not None or config.batch_size > SHARE:
+        return numbers()[:1]  # sums over all pairs of codes, or over a batch of so many, follow the threads
+
+    def results() -> bytes:
+        trial = copy.deepcopy(model)
+        optimiser, generator = adam(config, trial), torch.Generator().manual_seed(config.seed)
+        for n in batches:
+            _step(config)(trial, optimiser, images[:n], generator)
+        return b"".join(weight.detach().numpy().tobytes() for weight in trial.parameters())
+
+    batches = min(config.batch_size, len(images)), last
+    return interchangeable(results, [n * width for n in batches for width in (images.shape[1], config.latent_dim)])
 
 
 def adam(config: TrainConfig, model: LatentModel) -> torch.optim.Adam:
