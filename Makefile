@@ -93,11 +93,12 @@ faults: env ## inject every fault, and write the book's page of what is seen and
 mutants: env ## break every equation on purpose; tests and chapters must notice
 	@$(PY) -m tools.mutants
 
-bench: data ## race the plain way, pythae and ours; growth; the book's stages: about 40 minutes
+bench: data ## race the plain way, pythae, JAX and ours; beside other work; growth; the book's stages: about an hour
 	@tools/make_env.sh _build/pythae benchmarks/pythae.txt
+	@tools/make_env.sh _build/jax benchmarks/jax.txt
 	@$(PY) -m benchmarks $(PARTS)
 
-lock: env ## compile requirements.txt and benchmarks/pythae.txt anew
+lock: env ## compile requirements.txt and the locks of the benchmark's peers anew
 	@tools/lock.sh
 
 clean: ## remove what was built; trained runs, reruns, data and .venv stay

@@ -1,6 +1,6 @@
 """Everything that `make bench` measures, into benchmarks/results.
 
-python -m benchmarks [race] [step] [growth] [book] [gpu]      (all that can be where none is named)
+python -m benchmarks [race] [paths] [busy] [step] [growth] [book] [gpu]      (all that can be where none is named)
 """
 
 import itertools
@@ -14,9 +14,11 @@ from pathlib import Path
 import torch
 
 from benchmarks import BenchmarkError, gpu, report
+from benchmarks.beside import beside
 from benchmarks.book import waits
 from benchmarks.growth import growth
-from benchmarks.race import PYTHAE, race
+from benchmarks.paths import paces
+from benchmarks.race import EPOCHS, missing_peers, race
 from benchmarks.step import BATCHES, PRECISIONS, SHARE_BATCHES, share, step_profile
 from tools.chapters import ROOT
 from vaelib.data import DataError, load_dataset
@@ -24,6 +26,7 @@ from vaelib.paper import EXPERIMENTS
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (1, 2, 3)
+REPEATS = 3
 
 
 def main(asked: list[str]) -> int:
@@ -36,8 +39,8 @@ def main(asked: list[str]) -> int:
         if "gpu" in parts and not torch.cuda.is_available():
             raise BenchmarkError("the part gpu needs a GPU, and PyTorch finds none here")
         load_dataset("MNIST", "test", limit=1)
-        if "race" in parts and not PYTHAE.exists():
-            raise BenchmarkError(f"{PYTHAE} is missing: run make bench, which makes pythae's environment")
+        if {"race", "paths"} & set(parts) and (missing := missing_peers()):
+            raise BenchmarkError(f"no environment of {', '.join(missing)}: run make bench, which makes the peers'")
         RESULTS.mkdir(exist_ok=True)
         where = machine()
         for part in parts:
@@ -87,6 +90,22 @@ def measure_race() -> dict:
     }
 
 
+def measure_paths() -> dict:
+    found = []
+    for pace in paces(REPEATS):
+        found.append(pace._asdict())
+        print(f"  {pace.path}, {pace.peer}: epochs of {', '.join(f'{each:.2f}' for each in pace.epochs)} s", flush=True)
+    return {"n_train": len(load_dataset("MNIST").images), "epochs": EPOCHS, "paces": found}
+
+
+def measure_busy() -> dict:
+    found = []
+    for each in beside(REPEATS):
+        found.append(each._asdict())
+        print(f"  {each}", flush=True)
+    return {"runs": found}
+
+
 def measure_step() -> dict:
     images = load_dataset("MNIST")
     profiles = [step_profile(images, batch_size)._asdict() for batch_size in BATCHES]
@@ -115,6 +134,8 @@ def measure_gpu() -> dict:
 
 MEASURE = {
     "race": measure_race,
+    "paths": measure_paths,
+    "busy": measure_busy,
     "step": measure_step,
     "growth": measure_growth,
     "book": measure_book,

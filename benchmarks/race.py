@@ -1,4 +1,4 @@
-"""The race: three ways to train the paper's MNIST model (K = 2), each in a process of its own, and the limit."""
+"""The race: four ways to train the paper's MNIST model (K = 2), each in a process of its own, and the limit."""
 
 import gzip
 import json
@@ -9,10 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,11 +28,17 @@ from vaelib.official import find_split
 from vaelib.paper import EXPERIMENTS
 from vaelib.training import bfloat16_products, heldout_elbo
 
-PEERS = Path(__file__).parent / "peers"
-PYTHAE = ROOT / "_build" / "pythae" / "bin" / "python"
+SCRIPTS = Path(__file__).parent / "peers"
+# Each peer's interpreter, script (not pythae.py: it would import itself in the library's place) and weights.
+PEERS = {
+    "plain": (sys.executable, "plain.py", "weights.pt"),
+    "pythae": (ROOT / "_build" / "pythae" / "bin" / "python", "pythae_way.py", "weights.pt"),
+    "JAX": (ROOT / "_build" / "jax" / "bin" / "python", "jax_way.py", "weights.npz"),
+    "ours": (sys.executable, "ours.py", "weights.pt"),
+}
 # The race is to the loss that the plain way has after 30 epochs. Ours needs about 12 for it (picked on seeds 11 to 14);
 # the book trains for 14, to be on the better side of it.
-EPOCHS = {"plain": 30, "pythae": 30, "ours": 12}
+EPOCHS = {"plain": 30, "pythae": 30, "JAX": 12, "ours": 12}
 
 
 class Result(NamedTuple):
@@ -54,15 +63,13 @@ class Bound(NamedTuple):
 def race(seeds: Iterable[int]) -> tuple[list[Result], list[Bound]]:
     """Every peer once for each seed, in turns, so that a noisy minute meets all of them, and the limit once a turn."""
     ours = EXPERIMENTS["mnist"]
-    runners = {"plain": sys.executable, "pythae": PYTHAE, "ours": sys.executable}
     images = load_dataset("MNIST", "test").images
     n_train = len(load_dataset("MNIST", "train").images)
     results, bounds = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        data = unzipped(Path(folder))
+    with unzipped_data() as data:
         for seed in seeds:
-            for peer, python in runners.items():
-                results.append(train(peer, python, seed, EPOCHS[peer], data, images))
+            for peer, epochs in EPOCHS.items():
+                results.append(train(peer, seed, epochs, data, images))
                 print(f"  {summary(results[-1])}", flush=True)
             with bfloat16_products():
                 as_trained = bound_epoch(ours, n_train, images.shape[1])
@@ -71,20 +78,37 @@ def race(seeds: Iterable[int]) -> tuple[list[Result], list[Bound]]:
     return results, bounds
 
 
-def train(peer: str, python: Path | str, seed: int, epochs: int, data: Path, heldout: Tensor) -> Result:
-    """Run one peer to its end and measure what it trained on `heldout` (N, D), the same way for every peer."""
-    # Not pythae.py: the script would then import itself in the library's place.
-    script = PEERS / ("pythae_way.py" if peer == "pythae" else f"{peer}.py")
+def missing_peers() -> list[str]:
+    """The peers whose environment was not made."""
+    return [peer for peer, (python, *_) in PEERS.items() if not Path(python).exists()]
+
+
+def train(
+    peer: str, seed: int, epochs: int, data: Path, heldout: Tensor, settings: Mapping[str, str] = MappingProxyType({})
+) -> Result:
+    """Run one peer to its end and measure what it trained on `heldout` (N, D), the same way for every peer.
+
+    `settings` are environment variables that it gets.
+    """
+    python, script, weights = PEERS[peer]
     with tempfile.TemporaryDirectory() as folder:
-        command = [python, script, "--seed", str(seed), "--epochs", str(epochs), "--out", folder]
-        environment = os.environ | {"RACE_DATA": str(data), "RACE_STARTED": repr(time.time())}
+        command = [python, SCRIPTS / script, "--seed", str(seed), "--epochs", str(epochs), "--out", folder]
+        environment = os.environ | {"RACE_DATA": str(data), "RACE_STARTED": repr(time.time())} | dict(settings)
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
             raise BenchmarkError(f"{peer} stopped with status {done.returncode}:\n{done.stderr[-2000:]}")
         times = json.loads((Path(folder) / "times.json").read_text())
         model = VAE(latent_dim=2)
-        model.load_state_dict(as_ours(torch.load(Path(folder) / "weights.pt")))
+        model.load_state_dict(as_ours(read_weights(Path(folder) / weights)))
     return Result(peer, seed, **times, heldout_loss=-heldout_elbo(model, heldout).elbo)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """What a peer left, PyTorch's or NumPy's."""
+    if path.suffix == ".pt":
+        return torch.load(path)
+    with np.load(path) as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays}
 
 
 def as_ours(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -100,16 +124,18 @@ def as_ours(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return named
 
 
-def unzipped(folder: Path) -> Path:
-    """A copy of MNIST that torchvision reads, which takes the files as they are found when they are unzipped."""
-    raw = folder / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for split in ("train", "test"):
-        for file in find_split("MNIST", split):
-            opener = gzip.open if file.suffix == ".gz" else open
-            with opener(file, "rb") as packed, open(raw / file.name.removesuffix(".gz"), "wb") as plain:
-                shutil.copyfileobj(packed, plain)
-    return folder
+@contextmanager
+def unzipped_data() -> Iterator[Path]:
+    """Meanwhile, a copy of MNIST that torchvision reads, which takes the files unzipped."""
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder, "MNIST", "raw")
+        raw.mkdir(parents=True)
+        for split in ("train", "test"):
+            for file in find_split("MNIST", split):
+                opener = gzip.open if file.suffix == ".gz" else open
+                with opener(file, "rb") as packed, open(raw / file.name.removesuffix(".gz"), "wb") as plain:
+                    shutil.copyfileobj(packed, plain)
+        yield Path(folder)
 
 
 def summary(result: Result) -> str:

@@ -18,7 +18,15 @@ AXIS_LABELS = {"images": "images", "latent_dim": "K", "width": "width (1 = the p
 def write(results: Path) -> None:
     """Draw and tabulate every part that was measured. Each part says on which machine."""
     sections = []
-    tellers = {"race": tell_race, "step": tell_step, "growth": tell_growth, "book": tell_book, "gpu": tell_gpu}
+    tellers = {
+        "race": tell_race,
+        "paths": tell_paths,
+        "busy": tell_busy,
+        "step": tell_step,
+        "growth": tell_growth,
+        "book": tell_book,
+        "gpu": tell_gpu,
+    }
     for part, tell in tellers.items():
         file = results / f"{part}.json"
         if file.exists():
@@ -75,6 +83,50 @@ def tell_race(measured: dict) -> tuple[str, Figure]:
     ticks(ax.xaxis, ROUND)
     ax.legend(fontsize="small", loc="upper center")
     return text, ax.figure
+
+
+def tell_paths(measured: dict) -> tuple[str, None]:
+    """A column for each instruction path: our epochs, beside each peer's, and the seconds to the end that follow."""
+    found: dict[tuple[str, str], list[dict]] = {}
+    for pace in measured["paces"]:
+        found.setdefault((pace["peer"], pace["path"]), []).append(pace)
+    peers, paths = ([*dict(zip(names, names, strict=True))] for names in zip(*found, strict=True))
+    epochs = {key: [seconds for pace in paces for seconds in pace["epochs"]] for key, paces in found.items()}
+    ends = {
+        (peer, path): statistics.median(pace["begun"] for pace in paces)
+        + measured["epochs"][peer] * statistics.median(epochs[peer, path])
+        for (peer, path), paces in found.items()
+    }
+    rows = [[f"{peer}: seconds of an epoch", *(spread(epochs[peer, path]) for path in paths)] for peer in peers]
+    for peer in peers:
+        n = measured["epochs"][peer]
+        rows.append([f"{peer}: seconds to the end of {n} epochs", *(f"{ends[peer, path]:.0f}" for path in paths)])
+    for peer in (peer for peer in peers if peer != "ours"):
+        faster = (statistics.median(epochs[peer, path]) / statistics.median(epochs["ours", path]) for path in paths)
+        rows.append([f"ours trains as many images per second as {peer}, times", *(f"{each:.2f} ×" for each in faster)])
+        times = (ends[peer, path] / ends["ours", path] for path in paths)
+        rows.append([f"{peer}'s seconds to the end, as a multiple of ours", *(f"{each:.1f} ×" for each in times)])
+    about = (
+        "The same on instruction paths that this processor can imitate. Medians, smallest and largest in brackets; "
+        "seconds to the end are worked out from the start and the median epoch."
+    )
+    return f"## Instruction paths\n\n{about}\n\n{table(['', *paths], rows)}", None
+
+
+def tell_busy(measured: dict) -> tuple[str, None]:
+    """Epochs alone and beside a busy process, and the ratio of their medians; the first epoch apart."""
+    found: dict[tuple[str, str], dict[int, list[list[float]]]] = {}
+    for run in measured["runs"]:
+        found.setdefault((run["experiment"], run["threads"]), {}).setdefault(run["busy"], []).append(run["epochs"])
+    rows = []
+    for (name, threads), runs in found.items():
+        later = {busy: [each for epochs in several for each in epochs[1:]] for busy, several in runs.items()}
+        first = {busy: statistics.median(epochs[0] for epochs in several) for busy, several in runs.items()}
+        ratio = statistics.median(later[1]) / statistics.median(later[0])
+        who = f"{name}, {'one thread' if threads else 'all threads'}"
+        rows.append([who, spread(later[0]), spread(later[1]), f"{ratio:.2f} ×", f"{first[0]:.2f} and {first[1]:.2f}"])
+    head = ["", "seconds of an epoch, alone", "beside one busy process", "ratio", "the first epoch, alone and beside"]
+    return f"## Beside other work\n\nMedians, smallest and largest in brackets.\n\n{table(head, rows)}", None
 
 
 def tell_step(measured: dict) -> tuple[str, None]:

@@ -9,17 +9,19 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import BenchmarkError, gpu, report
 from benchmarks.__main__ import main
+from benchmarks.beside import busy_processes, trained
 from benchmarks.book import stages
 from benchmarks.bound import bound_epoch, products_per_image
 from benchmarks.by_hand import StepByHand
 from benchmarks.growth import AXES, Cost, slope, varied
-from benchmarks.race import PEERS, as_ours, train
+from benchmarks.race import PEERS, SCRIPTS, as_ours, missing_peers, read_weights, train
 from benchmarks.step import Share, share
 from vaelib.data import ImageDataset
 from vaelib.models import VAE
@@ -67,7 +69,7 @@ def test_the_three_ways_of_a_share_do_the_same_products():
 
 @pytest.fixture
 def plain_vae(monkeypatch):
-    monkeypatch.syspath_prepend(PEERS)
+    monkeypatch.syspath_prepend(SCRIPTS)
     import plain
 
     yield plain.PlainVAE()
@@ -96,6 +98,13 @@ def test_our_own_weights_stay_as_they_are():
     assert as_ours(weights) is weights
 
 
+def test_weights_that_numpy_wrote_are_read(tmp_path):
+    weights = VAE(latent_dim=2).state_dict()
+    np.savez(tmp_path / "weights.npz", **{name: value.numpy() for name, value in weights.items()})
+    read = as_ours(read_weights(tmp_path / "weights.npz"))
+    assert read.keys() == weights.keys() and all(torch.equal(read[name], weights[name]) for name in weights)
+
+
 def test_the_plain_way_trains(tmp_path):
     """On 256 images of noise in MNIST's format: the script runs, counts its epochs and leaves its weights."""
     raw = tmp_path / "MNIST" / "raw"
@@ -105,7 +114,7 @@ def test_the_plain_way_trains(tmp_path):
         header = np.array([0x803, 256, 28, 28], ">u4").tobytes()
         (raw / f"{stem}-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
         (raw / f"{stem}-labels-idx1-ubyte").write_bytes(np.array([0x801, 256], ">u4").tobytes() + bytes(256))
-    command = [sys.executable, PEERS / "plain.py", "--seed", "1", "--epochs", "2", "--out", tmp_path]
+    command = [sys.executable, SCRIPTS / "plain.py", "--seed", "1", "--epochs", "2", "--out", tmp_path]
     environment = os.environ | {"RACE_DATA": str(tmp_path), "RACE_STARTED": repr(time.time()), "OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, env=environment)
     times = json.loads((tmp_path / "times.json").read_text())
@@ -116,7 +125,7 @@ def test_the_plain_way_trains(tmp_path):
 def test_the_peak_memory_is_the_processs_own():
     held = np.ones(300 * 2**17)  # 300 MiB, which a child must not be charged with
     script = "import stopwatch; print(stopwatch.peak_mib())"
-    child = subprocess.run([sys.executable, "-c", script], cwd=PEERS, capture_output=True, text=True, check=True)
+    child = subprocess.run([sys.executable, "-c", script], cwd=SCRIPTS, capture_output=True, text=True, check=True)
     assert 1 < float(child.stdout) < 200 < held.nbytes / 2**20
 
 
@@ -167,6 +176,53 @@ def test_the_report_gives_each_number_with_its_pair(tmp_path):
     assert "cores 2" in text
 
 
+def test_paths_are_told_with_the_seconds_that_follow_from_few_epochs(tmp_path):
+    def pace(path, peer, begun, *epochs):
+        return {"path": path, "peer": peer, "begun": begun, "epochs": epochs}
+
+    paces = [pace("own", "plain", 3.0, 8.0, 9.0, 10.0), pace("own", "ours", 4.0, 2.0, 2.0, 3.0)]
+    paces += [pace("AVX2", "plain", 5.0, 12.0, 12.0, 12.0), pace("AVX2", "ours", 4.0, 4.0, 3.0, 5.0)]
+    measured = {"machine": {}, "n_train": 60_000, "epochs": {"plain": 30, "ours": 12}, "paces": paces}
+    (tmp_path / "paths.json").write_text(json.dumps(measured))
+    report.write(tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "|  | own | AVX2 |" in text
+    assert "| plain: seconds of an epoch | 9.00 (8.00 to 10.00) | 12.00 (12.00 to 12.00) |" in text
+    assert "| plain: seconds to the end of 30 epochs | 273 | 365 |" in text
+    assert "| ours: seconds to the end of 12 epochs | 28 | 52 |" in text
+    assert "| ours trains as many images per second as plain, times | 4.50 × | 3.00 × |" in text
+    assert "| plain's seconds to the end, as a multiple of ours | 9.8 × | 7.0 × |" in text
+
+
+def test_a_busy_epoch_is_told_beside_a_quiet_one(tmp_path):
+    def run(busy, *epochs):
+        return {"experiment": "boots_2d", "threads": "", "busy": busy, "epochs": epochs}
+
+    runs = [run(0, 9.0, 1.0, 1.2), run(1, 8.0, 2.0, 2.2), run(0, 7.0, 1.1, 1.0), run(1, 9.0, 1.8, 1.9)]
+    (tmp_path / "busy.json").write_text(json.dumps({"machine": {}, "runs": runs}))
+    report.write(tmp_path)
+    wanted = "| boots_2d, all threads | 1.05 (1.00 to 1.20) | 1.95 (1.80 to 2.20) | 1.86 × | 8.00 and 8.50 |"
+    assert wanted in (tmp_path / "README.md").read_text()
+
+
+def test_busy_processes_are_busy_and_end():
+    with busy_processes(1):
+        time.sleep(0.5)
+        [child] = psutil.Process().children()
+        assert child.cpu_times().user > 0
+    assert not psutil.Process().children()
+
+
+def test_a_training_beside_others_tells_its_epochs_and_why_it_stopped():
+    with pytest.raises(BenchmarkError, match=r"nothing stopped with status 1:[\s\S]*unknown experiment 'nothing'"):
+        trained("nothing", 1, "1")
+
+
+def test_a_peer_without_its_environment_is_named(monkeypatch):
+    monkeypatch.setitem(PEERS, "JAX", ("/nowhere/python", *PEERS["JAX"][1:]))
+    assert "JAX" in missing_peers() and "ours" not in missing_peers()
+
+
 def test_the_report_shows_every_cost_that_was_measured(tmp_path):
     costs = [Cost(axis, value, 0.01 * value) for axis in AXES for value in (1, 10, 1000)]  # 0.01 to 10 s
     machine = {"cores": 2}
@@ -214,9 +270,9 @@ def test_without_mnist_nothing_is_measured(capsys):
 
 def test_a_peer_that_stops_says_why(tmp_path):
     with pytest.raises(BenchmarkError, match=r"plain stopped with status 1:[\s\S]*Dataset not found"):
-        train("plain", sys.executable, 1, 1, tmp_path, torch.zeros(1, 784))
+        train("plain", 1, 1, tmp_path, torch.zeros(1, 784))
 
 
 def test_an_unknown_part_is_refused(capsys):
     assert main(["rase"]) == 2
-    assert "no part rase; there are race, step, growth, book, gpu" in capsys.readouterr().err
+    assert "no part rase; there are race, paths, busy, step, growth, book, gpu" in capsys.readouterr().err

@@ -1,0 +1,64 @@
+"""Beside other work: seconds of an epoch alone and while another process keeps one core busy."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from benchmarks import BenchmarkError
+from tools.chapters import ROOT
+
+# Experiments, and as many epochs of each as take some ten seconds.
+EPOCHS = {"boots_2d": 12, "mnist": 5}
+THREADS = ("", "1")  # OMP_NUM_THREADS: not set, which is all cores, and what chapters, sweeps and results run with
+TRAIN = """
+import json, sys
+from vaelib.paper import experiment
+from vaelib.training import fit
+
+run = fit(experiment(sys.argv[1], epochs=int(sys.argv[2])), device="cpu", progress=False)
+print(json.dumps([epoch.seconds for epoch in run.history]))
+"""
+
+
+class Beside(NamedTuple):
+    """Seconds of each epoch of one process, `busy` others keeping a core busy meanwhile."""
+
+    experiment: str
+    threads: str
+    busy: int
+    epochs: list[float]
+
+
+def beside(repeats: int) -> Iterator[Beside]:
+    """Every experiment alone and beside a busy process, in turns, so that a noisy minute meets all of them."""
+    for _ in range(repeats):
+        for name, epochs in EPOCHS.items():
+            for threads in THREADS:
+                for busy in (0, 1):
+                    with busy_processes(busy):
+                        yield Beside(name, threads, busy, trained(name, epochs, threads))
+
+
+@contextmanager
+def busy_processes(n: int) -> Iterator[None]:
+    """Meanwhile, n processes that each keep a core busy."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def trained(name: str, epochs: int, threads: str) -> list[float]:
+    """Seconds of the epochs of an experiment, trained in a process of its own."""
+    command = ["env", f"OMP_NUM_THREADS={threads}"] if threads else ["env", "-u", "OMP_NUM_THREADS"]
+    command += [sys.executable, "-c", TRAIN, name, str(epochs)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise BenchmarkError(f"{name} stopped with status {done.returncode}:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout)
