@@ -1,15 +1,32 @@
 """The race on lesser processors, as this one imitates them: a few epochs of every peer on each instruction path."""
 
-from collections.abc import Iterator
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from benchmarks import BenchmarkError
 from benchmarks.race import EPOCHS, train, unzipped_data
+from tools.chapters import ROOT
 from tools.portability import PATHS
 from vaelib.data import load_dataset
 
 TIMED = 3  # epochs
 # What the peers' libraries go by: oneDNN, ATen and MKL in PATHS, and XLA.
 XLA = {"own": {}, "AVX-512": {"XLA_FLAGS": "--xla_cpu_max_isa=AVX512"}, "AVX2": {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}}
+
+
+PRODUCTS = """
+import json
+from benchmarks.bound import bound_epoch
+from vaelib.paper import EXPERIMENTS
+from vaelib.training import bfloat16_products
+
+with bfloat16_products():
+    print(json.dumps([bound_epoch(EXPERIMENTS["mnist"], 60_000, 784) for _ in range(3)]))
+"""
 
 
 class Pace(NamedTuple):
@@ -22,7 +39,10 @@ class Pace(NamedTuple):
 
 
 def paces(repeats: int) -> Iterator[Pace]:
-    """Every peer on every path, in turns, so that a noisy minute meets all of them, `repeats` times."""
+    """Every peer on every path, in turns, so that a noisy minute meets all of them, `repeats` times.
+
+    The last peer, "products", is the limit: the matrix products of our epochs and nothing else.
+    """
     few = load_dataset("MNIST", "test", limit=100).images
     with unzipped_data() as data:
         for seed in range(1, repeats + 1):
@@ -30,3 +50,13 @@ def paces(repeats: int) -> Iterator[Pace]:
                 for peer in EPOCHS:
                     result = train(peer, seed, TIMED, data, few, settings | XLA[path])
                     yield Pace(path, peer, result.begun, result.epochs)
+                yield Pace(path, "products", 0.0, products(settings))
+
+
+def products(settings: Mapping[str, str]) -> list[float]:
+    """Seconds of the products of some epochs, in a process of its own with these environment variables."""
+    command = [sys.executable, "-c", PRODUCTS]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | dict(settings), capture_output=True, text=True)
+    if done.returncode:
+        raise BenchmarkError(f"the products stopped with status {done.returncode}:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout)

@@ -91,11 +91,13 @@ def tell_paths(measured: dict) -> tuple[str, None]:
     for pace in measured["paces"]:
         found.setdefault((pace["peer"], pace["path"]), []).append(pace)
     peers, paths = ([*dict(zip(names, names, strict=True))] for names in zip(*found, strict=True))
+    peers.remove("products")
     epochs = {key: [seconds for pace in paces for seconds in pace["epochs"]] for key, paces in found.items()}
     ends = {
         (peer, path): statistics.median(pace["begun"] for pace in paces)
         + measured["epochs"][peer] * statistics.median(epochs[peer, path])
         for (peer, path), paces in found.items()
+        if peer in peers
     }
     rows = [[f"{peer}: seconds of an epoch", *(spread(epochs[peer, path]) for path in paths)] for peer in peers]
     for peer in peers:
@@ -106,6 +108,11 @@ def tell_paths(measured: dict) -> tuple[str, None]:
         rows.append([f"ours trains as many images per second as {peer}, times", *(f"{each:.2f} ×" for each in faster)])
         times = (ends[peer, path] / ends["ours", path] for path in paths)
         rows.append([f"{peer}'s seconds to the end, as a multiple of ours", *(f"{each:.1f} ×" for each in times)])
+    rows.append(
+        ["the matrix products of our epoch alone: seconds", *(spread(epochs["products", path]) for path in paths)]
+    )
+    shares = (statistics.median(epochs["products", path]) / statistics.median(epochs["ours", path]) for path in paths)
+    rows.append(["their share of our epoch", *(f"{share:.0%}" for share in shares)])
     about = (
         "The same on instruction paths that this processor can imitate. Medians, smallest and largest in brackets; "
         "seconds to the end are worked out from the start and the median epoch."

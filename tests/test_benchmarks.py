@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import BenchmarkError, gpu, report
+from benchmarks import BenchmarkError, gpu, paths, report
 from benchmarks.__main__ import main
 from benchmarks.beside import busy_processes, trained
 from benchmarks.book import stages
@@ -182,6 +182,7 @@ def test_paths_are_told_with_the_seconds_that_follow_from_few_epochs(tmp_path):
 
     paces = [pace("own", "plain", 3.0, 8.0, 9.0, 10.0), pace("own", "ours", 4.0, 2.0, 2.0, 3.0)]
     paces += [pace("AVX2", "plain", 5.0, 12.0, 12.0, 12.0), pace("AVX2", "ours", 4.0, 4.0, 3.0, 5.0)]
+    paces += [pace("own", "products", 0.0, 1.0, 1.0), pace("AVX2", "products", 0.0, 2.0, 3.0)]
     measured = {"machine": {}, "n_train": 60_000, "epochs": {"plain": 30, "ours": 12}, "paces": paces}
     (tmp_path / "paths.json").write_text(json.dumps(measured))
     report.write(tmp_path)
@@ -192,6 +193,15 @@ def test_paths_are_told_with_the_seconds_that_follow_from_few_epochs(tmp_path):
     assert "| ours: seconds to the end of 12 epochs | 28 | 52 |" in text
     assert "| ours trains as many images per second as plain, times | 4.50 × | 3.00 × |" in text
     assert "| plain's seconds to the end, as a multiple of ours | 9.8 × | 7.0 × |" in text
+    assert "| the matrix products of our epoch alone: seconds | 1.00 (1.00 to 1.00) | 2.50 (2.00 to 3.00) |" in text
+    assert "| their share of our epoch | 50% | 62% |" in text
+
+
+def test_the_products_are_timed_in_a_process_with_its_settings(monkeypatch):
+    monkeypatch.setattr(paths, "PRODUCTS", "import os, json; print(json.dumps([float(os.environ['SECONDS_'])]))")
+    assert paths.products({"SECONDS_": "1.5"}) == [1.5]
+    with pytest.raises(BenchmarkError, match="the products stopped with status 1:"):
+        paths.products({})
 
 
 def test_a_busy_epoch_is_told_beside_a_quiet_one(tmp_path):
