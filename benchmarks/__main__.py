@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import BenchmarkError, gpu, report
-from benchmarks.beside import beside
+from benchmarks.beside import beside, seeds
 from benchmarks.book import waits
 from benchmarks.growth import growth
 from benchmarks.paths import paces
@@ -103,7 +103,8 @@ def measure_busy() -> dict:
     for each in beside(REPEATS):
         found.append(each._asdict())
         print(f"  {each}", flush=True)
-    return {"runs": found}
+    pairs = [each._asdict() for each in seeds(REPEATS)]
+    return {"runs": found, "seeds": pairs}
 
 
 def measure_step() -> dict:

@@ -1,9 +1,11 @@
-"""Beside other work: seconds of an epoch alone and while another process keeps one core busy."""
+"""Beside other work: seconds of an epoch alone and while another process keeps a core busy; seeds side by side."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -40,6 +42,25 @@ def beside(repeats: int) -> Iterator[Beside]:
                 for busy in (0, 1):
                     with busy_processes(busy):
                         yield Beside(name, threads, busy, trained(name, epochs, threads))
+
+
+class Seeds(NamedTuple):
+    """Seconds of an epoch of one seed: one after another with all threads, and one on each core with one thread."""
+
+    experiment: str
+    after_another: list[float]
+    side_by_side: list[float]
+
+
+def seeds(repeats: int) -> Iterator[Seeds]:
+    """Every experiment both ways, in turns. Side by side, each epoch counts as the cores' share of its seconds."""
+    at_once = os.cpu_count() or 1
+    for _ in range(repeats):
+        for name, epochs in EPOCHS.items():
+            alone = trained(name, epochs, "")
+            with ThreadPoolExecutor(at_once) as pool:
+                runs = list(pool.map(trained, *zip(*[(name, epochs, "1")] * at_once, strict=True)))
+            yield Seeds(name, alone[1:], [seconds / at_once for run in runs for seconds in run[1:]])
 
 
 @contextmanager

@@ -133,7 +133,21 @@ def tell_busy(measured: dict) -> tuple[str, None]:
         who = f"{name}, {'one thread' if threads else 'all threads'}"
         rows.append([who, spread(later[0]), spread(later[1]), f"{ratio:.2f} ×", f"{first[0]:.2f} and {first[1]:.2f}"])
     head = ["", "seconds of an epoch, alone", "beside one busy process", "ratio", "the first epoch, alone and beside"]
-    return f"## Beside other work\n\nMedians, smallest and largest in brackets.\n\n{table(head, rows)}", None
+    pairs: dict[str, dict[str, list[float]]] = {}
+    for pair in measured["seeds"]:
+        ways = pairs.setdefault(pair["experiment"], {"after_another": [], "side_by_side": []})
+        for way, seconds in ways.items():
+            seconds += pair[way]
+    compared = []
+    for name, ways in pairs.items():
+        ratio = statistics.median(ways["side_by_side"]) / statistics.median(ways["after_another"])
+        compared.append([name, *map(spread, ways.values()), f"{ratio:.2f} ×"])
+    columns = ["", "one after another, all threads", "one on each core, one thread", "ratio"]
+    return (
+        f"## Beside other work\n\nMedians, smallest and largest in brackets.\n\n{table(head, rows)}\n"
+        f"Several seeds: seconds of an epoch of each, that is, side by side, of its share of the cores.\n\n"
+        f"{table(columns, compared)}"
+    ), None
 
 
 def tell_step(measured: dict) -> tuple[str, None]:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import BenchmarkError, gpu, paths, report
+from benchmarks import BenchmarkError, beside, gpu, paths, report
 from benchmarks.__main__ import main
 from benchmarks.beside import busy_processes, trained
 from benchmarks.book import stages
@@ -209,10 +209,24 @@ def test_a_busy_epoch_is_told_beside_a_quiet_one(tmp_path):
         return {"experiment": "boots_2d", "threads": "", "busy": busy, "epochs": epochs}
 
     runs = [run(0, 9.0, 1.0, 1.2), run(1, 8.0, 2.0, 2.2), run(0, 7.0, 1.1, 1.0), run(1, 9.0, 1.8, 1.9)]
-    (tmp_path / "busy.json").write_text(json.dumps({"machine": {}, "runs": runs}))
+    pairs = [{"experiment": "mnist", "after_another": [2.0, 2.2], "side_by_side": [1.5, 1.6]}]
+    (tmp_path / "busy.json").write_text(json.dumps({"machine": {}, "runs": runs, "seeds": pairs}))
     report.write(tmp_path)
     wanted = "| boots_2d, all threads | 1.05 (1.00 to 1.20) | 1.95 (1.80 to 2.20) | 1.86 × | 8.00 and 8.50 |"
-    assert wanted in (tmp_path / "README.md").read_text()
+    text = (tmp_path / "README.md").read_text()
+    assert wanted in text
+    assert "| mnist | 2.10 (2.00 to 2.20) | 1.55 (1.50 to 1.60) | 0.74 × |" in text
+
+
+def test_seeds_side_by_side_count_for_their_share_of_the_cores(monkeypatch):
+    def trained(name, epochs, threads):
+        return [9.0, 3.0, 3.0] if threads else [9.0, 2.0]
+
+    monkeypatch.setattr(beside, "trained", trained)
+    monkeypatch.setattr(beside.os, "cpu_count", lambda: 2)
+    found = list(beside.seeds(1))
+    assert [each.experiment for each in found] == ["boots_2d", "mnist"]
+    assert found[0].after_another == [2.0] and found[0].side_by_side == [1.5] * 4
 
 
 def test_busy_processes_are_busy_and_end():
