@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import shutil
 import time
 
 import nbformat
@@ -12,17 +11,16 @@ import pytest
 import torch
 
 from tools import notebooks, staging
-from tools.browser import NAMES, chromium, visit
+from tools.browser import chromium, find, visit
 from tools.chapters import ROOT
 from tools.processes import run
 from vaelib import TrainConfig, explorer, fit
 from vaelib.explorer.pack import elbo_at
 
-CHROMIUM = os.environ.get("CHROMIUM") or any(map(shutil.which, NAMES))
 VIEWS = {"light": (1280, 900, "light"), "dark": (1280, 900, "dark"), "phone": (390, 844, "light")}
 pytestmark = [
     # On CI a browser is installed, and its absence an error.
-    pytest.mark.skipif(not CHROMIUM and not os.environ.get("CI"), reason="no Chromium here: the page is not tried"),
+    pytest.mark.skipif(not find() and not os.environ.get("CI"), reason="no Chromium here: the page is not tried"),
     pytest.mark.xdist_group("chromium"),
 ]
 

@@ -32,6 +32,7 @@ NBVAL_CHECK_OUTPUT</span>
 <span class="n">x</span><span class="o">+</span><span class="mi">1</span></pre></div></details>
 <div class="cell_output"><div class="output text_html"></div></div>
 <div class="cell_output"><div class="output text_html"><script>draw()</script></div></div>
+<div class="toctree-wrapper"><p class="caption" role="heading" aria-level="2">Part</p></div>
 <table><tr><th></th><th>a</th></tr><tr><th>b</th><td>1</td></tr></table>
 <img src="../_images/a.png" alt="a"><img src="../_images/a.png" alt="b">
 <div role="list" class="citation-list"><div class="citation" role="doc-biblioentry">
@@ -133,6 +134,7 @@ def test_names_and_landmarks(page):
     assert page.find(id="pst-primary-sidebar")["role"] == "navigation"
     assert "aria-label" not in page.summary.attrs
     assert "aria-label" not in page.find("button").attrs
+    assert page.find(class_="caption")["aria-level"] == "3"
     assert page.find(class_="citation")["role"] == "listitem"
     assert not page.select("[role=doc-backlink]")
     assert page.table.parent["class"] == ["wide"]
@@ -151,6 +153,7 @@ def test_pictures_say_their_size_and_keep_their_pixels(site, page):
         ("30", "20", None),
         ("30", "20", "lazy"),
     ]
+    assert not first.get("style")
     assert first.parent["href"] == "../_images/a.webp"
     assert [path.name for path in (site / "_images").iterdir()] == ["a.webp"]
     with Image.open(site / "_images" / "a.webp") as picture:

@@ -60,11 +60,12 @@ def checkout(tmp_path, monkeypatch):
     return tmp_path
 
 
-def said_on(root, page="book/a", title="A & <B>"):
+def said_on(root, page="book/a", title="A & <B>", others=()):
     """The buttons that a page has, by their words, and its footer."""
     config = SimpleNamespace(checkout=str(root))
-    env = SimpleNamespace(titles={page: SimpleNamespace(astext=lambda: title)})
+    env = SimpleNamespace(titles={page: SimpleNamespace(astext=lambda: title)}, found_docs={page, *others})
     context = {"header_buttons": [], "page_source_suffix": ".ipynb", "theme_extra_footer": "MIT licence."}
+    context["pathto"] = lambda name: f"../{name}.html"
     buttons._Buttons(SimpleNamespace(config=config))(SimpleNamespace(env=env), page, "page.html", context, object())
     links = [link for group in context["header_buttons"] for link in group["buttons"]]
     return {link["text"]: link["url"] for link in links}, context["theme_extra_footer"]
@@ -160,6 +161,11 @@ def test_a_folder_without_commits_has_no_date(tmp_path):
     assert said_on(tmp_path)[1] == "MIT licence."
 
 
+def test_footer_leads_to_how_to_cite_where_there_is_such_a_page(tmp_path):
+    link = ' <a class="cite" href="../book/index.html#cite">Cite this book</a>'
+    assert said_on(tmp_path, others=["book/index"])[1] == f"MIT licence.{link}"
+
+
 def test_site_is_out_of_date_after_another_origin_commit_or_address(checkout, monkeypatch):
     for name in ("requirements.txt", "_config.yml", "_toc.yml"):
         (checkout / name).write_text("")
@@ -177,6 +183,6 @@ def test_site_is_out_of_date_after_another_origin_commit_or_address(checkout, mo
 def test_the_notebook_to_download_is_said_to_hold_outputs():
     group = {"buttons": [{"label": "download-source-button", "text": ".ipynb"}, {"label": "download-pdf-button"}]}
     context = {"header_buttons": [group], "page_source_suffix": ".ipynb"}
-    app = SimpleNamespace(config=SimpleNamespace(checkout=""))
+    app = SimpleNamespace(config=SimpleNamespace(checkout=""), env=SimpleNamespace(found_docs=set()))
     buttons._Buttons(app)(app, "book/a", "page.html", context, None)
     assert group["buttons"][0]["text"] == ".ipynb with outputs"

@@ -16,8 +16,11 @@ NAMES = ["book/index.html", "book/one.html"]
 HEAD = '<title>{} — Book</title><link rel="stylesheet" href="../_static/a.css"><script src="../a.js"></script>'
 FIRST = """<article><section id="top"><h1>Book {{x}}<a class="headerlink" href="#top">#</a></h1>
 <p><a href="one.html">one</a> <a href="one.html#part">part</a> <a href="#top">top</a>
-<a href="https://example.org/">out</a> <a href="../search.html">search</a> <a href="../_sources/a.ipynb">file</a></p>
-</section></article><div class="extra_footer">MIT licence.</div>"""
+<a href="https://example.org/">out</a> <a href="../search.html">search</a> <a href="../_sources/a.ipynb">file</a>
+<a href="#saleh">Saleh</a></p>
+<section id="chapters"><h2>Chapters</h2><div class="toctree-wrapper">One</div></section>
+<section id="sources"><h2>References</h2><div class="citation-list"><p id="saleh">Saleh (2019)</p></div></section>
+</section></article><div class="extra_footer">MIT licence. <a class="cite" href="#cite">Cite this</a></div>"""
 SECOND = """<article><section id="one"><h1>One &amp; all</h1><section id="part"><h2>A <em>part</em></h2>
 <details><summary>code</summary><pre>folded()</pre></details><details open><summary>s</summary><p>shown</p></details>
 <a class="picture" href="../_images/a.png"><img src="../_images/a.png" alt="a" loading="lazy"></a>
@@ -47,8 +50,17 @@ def test_headings_are_in_order_and_know_their_places(one_page):
         ("Book {{x}}", "book.index.top", True),
         ("One & all", "book.one.one", True),
         ("A part", "book.one.part", False),
+        ("References", "book.index.sources", True),
     ]
-    assert [page.find(id=heading.place).name for heading in headings] == ["h1", "h1", "h2"]
+    assert [page.find(id=heading.place).name for heading in headings] == ["h1", "h1", "h2", "h1"]
+
+
+def test_references_end_the_book_and_its_chapters_are_listed_once(one_page):
+    page, _ = one_page
+    *_, last = page.select("article")
+    assert last.get_text(" ").split() == ["References", "Saleh", "(2019)"]
+    assert page.get_text().count("Saleh (2019)") == 1
+    assert not page.find(string="Chapters") and not page.select(".toctree-wrapper, .cite")
 
 
 def test_links_lead_within_and_files_are_found_from_outside(one_page):
@@ -59,6 +71,7 @@ def test_links_lead_within_and_files_are_found_from_outside(one_page):
         "part": "#book.one.part",
         "top": "#book.index.top",
         "out": "https://example.org/",
+        "Saleh": "#book.index.saleh",
         "back": "#book.index.top",
     }
     assert all(page.find(id=lead[1:]) for lead in leads.values() if lead[0] == "#")
@@ -83,8 +96,9 @@ def test_contents_list_what_is_there_with_numbers_once_they_are_known(one_page):
         ("#book.index.top", ""),
         ("#book.one.one", ""),
         ("#book.one.part", "12"),
+        ("#book.index.sources", ""),
     ]
-    assert [row.get("class") for row in rows] == [["chapter"], ["chapter"], None]
+    assert [row.get("class") for row in rows] == [["chapter"], ["chapter"], None, ["chapter"]]
 
 
 def test_a_page_without_text_is_named(site):
@@ -133,7 +147,7 @@ PAGES = [page.relative_to(ROOT).with_suffix(".html").as_posix() for page in page
 def test_bookmarks_and_contents_lead_to_every_chapter(printed):
     bookmarks = [(mark.level, mark.get_title(), mark.get_dest().get_index()) for mark in printed.get_toc()]
     chapters = [(title, number) for level, title, number in bookmarks if level == 0]
-    assert [title for title, _ in chapters] == titles()
+    assert [title for title, _ in chapters] == [*titles(), "References"]
     assert len(bookmarks) > 5 * len(chapters)
     contents = " ".join(printed[number].get_textpage().get_text_range() for number in range(chapters[1][1])).split()
     for level, title, number in bookmarks:

@@ -20,13 +20,19 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 
 
+def find() -> str | None:
+    """Where Chromium is, if it is somewhere."""
+    named = os.environ.get("CHROMIUM")
+    return next(filter(None, map(shutil.which, [named] if named else NAMES)), None)
+
+
 def program() -> str:
     """Where Chromium is. Raises BookError where there is none."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if not found or not shutil.which(found):
-        where = f"CHROMIUM={found} is no program" if found else "there is none on the PATH"
-        raise BookError(f"Chromium is needed, and {where}: install it (Debian: apt install chromium) or set CHROMIUM")
-    return found
+    if found := find():
+        return found
+    named = os.environ.get("CHROMIUM")
+    where = f"CHROMIUM={named} is no program" if named else "there is none on the PATH"
+    raise BookError(f"Chromium is needed, and {where}: install it (Debian: apt install chromium) or set CHROMIUM")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from tools import origin
 
 AFTER_THE_THEME = 502  # which lists its own buttons at 501
 LOGOS = "_static/images/logo_"
+CITE = "book/index", "cite"  # where pages say how to cite the book
 
 
 def setup(app: Sphinx) -> dict:
@@ -41,12 +42,17 @@ class _Buttons:
             buttons.insert(0, _group("Repository", "fas fa-code", self._source(title, f"{pagename}.html")))
         if self.commit:
             context["theme_extra_footer"] = f"{context.get('theme_extra_footer') or ''} As of {self.commit}."
+        if CITE[0] in app.env.found_docs:  # not beside the page of a rerun
+            place = f"{context['pathto'](CITE[0])}#{CITE[1]}"
+            footer = context.get("theme_extra_footer") or ""
+            context["theme_extra_footer"] = f'{footer} <a class="cite" href="{place}">Cite this book</a>'
 
     def _launch(self, chapter: str) -> list[dict]:
         places = {"Colab": self.repository.colab(chapter), "Binder": self.repository.binder(chapter)}
-        kinds = {"Colab": "png", "Binder": "svg"}
+        logos = {"Colab": f"{LOGOS}colab.png", "Binder": f"{LOGOS}binder.svg"}
+        first = {"Colab": f", and run %pip install git+{self.repository.url} first"}  # Binder installs environment.yml
         return [
-            _link(name, url, f"{LOGOS}{name.lower()}.{kinds[name]}", f"Open this chapter in {name}")
+            _link(name, url, logos[name], f"Open this chapter in {name}{first.get(name, '')}")
             for name, url in places.items()
             if url
         ]

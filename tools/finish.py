@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup, NavigableString, Tag
 from PIL import Image
 from sphinx.application import Sphinx
 
-from tools import paper_map
+from tools import narrow, paper_map
 
 ICONS = "scripts/fontawesome.js"
 STYLES = "styles/pydata-sphinx-theme.css"
@@ -50,7 +50,7 @@ def finish(site: Path, base: str = "") -> None:
         soup = BeautifulSoup(html.read_text(encoding="utf-8"), "html.parser")
         if static in html.parents or not soup.title:  # the theme's templates
             continue
-        for step in (scripts, names, references, tables, code):
+        for step in (scripts, names, references, tables, code, narrow.narrow):
             step(soup)
         icons.draw(soup)
         contents(soup, html, of_paper)
@@ -122,6 +122,8 @@ def names(soup: BeautifulSoup) -> None:
         tag.attrs.pop("aria-label", None)
     for key in soup.select(".search-button__kbd-shortcut"):
         key["aria-hidden"] = "true"
+    for caption in soup.select(".toctree-wrapper .caption[aria-level='2']"):  # below a heading of that level
+        caption["aria-level"] = "3"
 
 
 def references(soup: BeautifulSoup) -> None:
@@ -178,6 +180,8 @@ def pictures(soup: BeautifulSoup, html: Path) -> None:
         if path.is_file() and path.suffix != ".svg":
             with Image.open(path) as content:
                 image["width"], image["height"] = map(str, content.size)
+                if least := narrow.least_width(*content.size):
+                    image["style"] = f"--least: {least}px"
         if number:
             image["loading"] = "lazy"
         if not image.find_parent("a"):

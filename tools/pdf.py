@@ -85,9 +85,14 @@ def assembled(site: Path, names: list[str], up: str) -> tuple[str, list[Heading]
         if not article or not article.find("h1"):
             raise BookError(f"{name} has no text to print")
         article["id"] = _place(name)
+    for listed in articles[0].select("section section:has(.toctree-wrapper)"):  # the contents have it, with numbers
+        listed.decompose()
+    articles += _references(first)
     title = articles[0].find("h1")
     title.insert_after(Comment(CONTENTS[4:-3]))
     if footer := first.select_one(".extra_footer"):
+        for link in footer.select(".cite"):
+            link.decompose()
         title.insert_after(first.new_tag("p", attrs={"class": "colophon"}, string=_words(footer)))
     tags = [tag for article in articles for tag in article.select("section > h1, section > h2")]
     for tag in tags:  # a section may begin on the page before its heading
@@ -108,6 +113,17 @@ def contents(headings: list[Heading], numbers: Mapping[str, int]) -> str:
         for text, place, chapter in headings
     )
     return '<nav class="book-contents">\n' + "\n".join(rows) + "\n</nav>"
+
+
+def _references(first: BeautifulSoup) -> list[Tag]:
+    """The list of references, taken out of the first page as a chapter of its own."""
+    section = first.select_one("article section section:has(.citation-list)")
+    if not section:
+        return []
+    section.find("h2").name = "h1"
+    article = first.new_tag("article", attrs={"class": "bd-article", "id": "references"})
+    article.append(section.extract())
+    return [article]
 
 
 def _words(tag: Tag) -> str:

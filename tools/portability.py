@@ -307,12 +307,12 @@ since that day, such as an exercise, is not in it.
 
 
 def page(table: Sequence[Mapping], date: str, machine: str) -> str:
-    """The page of the book: sums by chapter, processor path, latent size and seed."""
+    """The page of the book: sums by chapter and whatever else differs between executions."""
     return HEAD.format(n=len(table), date=date, machine=machine) + "\n" + sums(table)
 
 
 def sums(table: Sequence[Mapping]) -> str:
-    """Markdown tables of the rows' sums."""
+    """Markdown tables of the rows' sums, by chapter and by each property that takes more than one value."""
     parts = []
     for title, key in (
         ("Chapter", "chapter"),
@@ -322,6 +322,8 @@ def sums(table: Sequence[Mapping]) -> str:
         ("Seed", "seed"),
     ):
         groups = {value: [row for row in table if row[key] == value] for value in dict.fromkeys(r[key] for r in table)}
+        if len(groups) == 1 and key != "chapter":  # its sums are those of the first table
+            continue
         lines = [[title, "runs", *SUMMED], ["---"] * (len(SUMMED) + 2)]
         for value, group in groups.items():
             lines.append([value, len(group), *(sum(int(row[name]) for row in group) for name in SUMMED)])
