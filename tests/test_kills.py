@@ -1,0 +1,174 @@
+"""A sweep of a real chapter, of 7 latent sizes × 3 seeds, killed 50 times at random moments, ends as one left alone.
+
+Three quarters of an hour on one core: `pytest -m kills -s` runs it. It prints what each kill hit.
+"""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+from filelock import FileLock, Timeout
+from small_book import wait_for
+
+from tools.chapters import ROOT
+from vaelib.training import Epoch
+
+CHAPTER, DATASET = "mnist", "digits"  # real images, embedded in scikit-learn, and a real training
+LATENT_SIZES, SEEDS, KILLS = (1, 2, 3, 5, 10, 20, 50), (0, 1, 2), 50
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+PATIENCE = 3600  # seconds: other work may have the machine meanwhile
+LONGEST = 1.2  # a kill comes within so many times what a sweep takes until its first rerun is there
+
+
+class Place:
+    """A copy of the checkout, with an empty store of runs, where sweeps are begun, watched and killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "checkout"
+        tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+        for name in filter(None, tracked.stdout.split("\0")):
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, self.root / name)
+        (folder / "no-data").mkdir()
+        self.reruns, self.runs = self.root / "reruns", folder / "runs"
+        nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+        self.environment = {
+            **os.environ, **nowhere, "VAELIB_DATA": str(folder / "no-data"), "VAELIB_RUNS": str(self.runs),
+        }  # fmt: skip
+
+    def begin(self, latent_sizes, seeds) -> subprocess.Popen:
+        grid = [f"LATENT_DIM={' '.join(map(str, latent_sizes))}", f"SEED={' '.join(map(str, seeds))}"]
+        words = [f"CHAPTER={CHAPTER}", f"DATASET={DATASET}", "SMOKE=1", "WORKERS=1", *grid]
+        return subprocess.Popen(
+            [sys.executable, "-m", "tools.sweep", *words], cwd=self.root, env=self.environment,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    def processes(self) -> list[psutil.Process]:
+        """Whatever works in the copy: the sweep, its rerun, its kernel, and what these call."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.cwd().startswith(str(self.root)) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (psutil.AccessDenied, psutil.NoSuchProcess):
+                pass
+        return found
+
+    def there(self) -> int:
+        return len(list(self.reruns.glob(".records/*.json")))
+
+    def phase(self) -> str:
+        """What a sweep is at, seen from outside."""
+        folders = list(self.reruns.glob(".unfinished-*"))
+        if not folders:
+            return "between reruns, or before the first"
+        if any((folder / "source").exists() for folder in folders):
+            return "typesetting and publishing the page"
+        for lock in self.runs.glob("*.lock"):
+            try:
+                FileLock(lock).acquire(timeout=0).lock.release()
+            except Timeout:
+                return "training or storing a run"
+        notebooks = [path for folder in folders for path in folder.glob("*.ipynb")]
+        done = any('"execution_count": 1' in path.read_text(encoding="utf-8") for path in notebooks)
+        return "executing cells" if done else "starting the kernel, importing"
+
+    def left(self) -> dict[str, object]:
+        """All that a reader or a later rerun finds, by its place; but for seconds, which are never the same."""
+        found = {}
+        for path in [*self.reruns.rglob("*"), *self.runs.rglob("*")]:
+            place = path.relative_to(self.root.parent)
+            if path.name == "history.json":
+                record = json.loads(path.read_text())
+                found[str(place)] = {**record, "history": [{**epoch, "seconds": 0} for epoch in epochs(record)]}
+            elif path.parent.name == ".records":
+                found[str(place)] = {**json.loads(path.read_text()), "seconds": 0}
+            elif (
+                path.is_file()
+                and path.name != "DONE"
+                and path.suffix != ".lock"
+                and not any(part[0] == "." for part in place.parts)
+            ):
+                found[str(place)] = path.read_bytes()
+        return found
+
+
+def epochs(record: dict) -> list[dict]:
+    return [Epoch(*row)._asdict() for row in record["history"]]
+
+
+def kill(place: Place, process: subprocess.Popen, number: signal.Signals) -> None:
+    """SIGINT and SIGTERM are for the sweep, which ends the rest; SIGKILL is for all at once, as where power fails."""
+    for each in place.processes() if number == signal.SIGKILL else [process]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.send_signal(number)
+    said, _ = process.communicate(timeout=PATIENCE)
+    wait_for(lambda: not place.processes(), PATIENCE)  # nothing goes on by itself
+    if number != signal.SIGKILL:
+        assert process.returncode == 130, said
+        assert "Traceback" not in said, said
+
+
+def swept(place: Place, latent_sizes, seeds) -> None:
+    process = place.begin(latent_sizes, seeds)
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    assert place.there() == len(latent_sizes) * len(seeds)
+
+
+def killed(place: Place, latent_sizes, seeds, kills: int, longest: float, *, seed: int = 0) -> Counter:
+    """Begin a sweep, kill it, and begin it again, so many times; how often each kind of kill hit what."""
+    draw, hits = random.Random(seed), Counter()
+    for turn in range(kills):
+        before, process = place.there(), place.begin(latent_sizes, seeds)
+        time.sleep(draw.uniform(1, longest))  # in its first second Python itself begins, and has nothing to lose
+        assert process.poll() is None, "the sweep was over before all kills: draw shorter times"
+        phase, number = place.phase(), SIGNALS[turn % len(SIGNALS)]
+        kill(place, process, number)
+        hits[number.name, phase] += 1
+        print(f"{turn + 1}: {number.name}, {phase}; {before} reruns were there, {place.there()} are", flush=True)
+        assert place.there() >= before
+    return hits
+
+
+def resumed_as_if_undisturbed(folder: Path, latent_sizes, seeds, kills: int) -> Counter:
+    place = Place(folder)
+    start = time.monotonic()
+    process = place.begin(latent_sizes, seeds)
+    wait_for(lambda: place.there() or process.poll() is not None, PATIENCE)
+    first = time.monotonic() - start
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    undisturbed = place.left()
+    print(f"undisturbed: {time.monotonic() - start:.0f} s, {first:.0f} s until the first rerun", flush=True)
+    shutil.rmtree(place.reruns)
+    shutil.rmtree(place.runs)
+    hits = killed(place, latent_sizes, seeds, kills, LONGEST * first)
+    swept(place, latent_sizes, seeds)
+    left = place.left()
+    assert left.keys() == undisturbed.keys()
+    assert [name for name in left if left[name] != undisturbed[name]] == []
+    assert len([name for name in left if name.endswith(".safetensors")]) >= len(latent_sizes) * len(seeds)
+    assert not list(place.reruns.glob(".unfinished-*")) and not list(place.runs.glob(".unfinished-*"))
+    print(f"{len(left)} files are as undisturbed, of {place.there()} reruns; {time.monotonic() - start:.0f} s")
+    for (name, phase), times in sorted(hits.items()):
+        print(f"{name}: {times} × {phase}")
+    return hits
+
+
+@pytest.mark.kills
+def test_a_sweep_that_is_killed_50_times_ends_as_one_left_alone(tmp_path):
+    hits = resumed_as_if_undisturbed(tmp_path, LATENT_SIZES, SEEDS, KILLS)
+    assert hits.total() == KILLS
+    assert len({phase for _, phase in hits}) > 3
