@@ -33,7 +33,7 @@ from vaelib import (
 
 ERRORS = (ValueError, TypeError, RuntimeError, IndexError)
 SHAPE = (4, 4)  # of images: D = 16
-FIXED = {"D": 16, "G": 784, "B": 3, "2": 2}  # what a model, a prior or the rest of a call fixes
+FIXED = {"D": 16, "G": 784, "B": 3, "2": 2, "A": 2}  # what a model, a prior or a call fixes; of A there may be one
 SIZES = {
     "E": (7, 12),
     "N": (6, 9),
@@ -139,14 +139,14 @@ CASES = {
     "boot_heights": Case(factors.boot_heights, {"images": "*G pixel"}),
     "correlation_ratios": Case(factors.correlation_ratios, {"codes": "NK code", "factors": "NF code"}, {"bins": 3}),
     "one_axis_each": Case(factors.one_axis_each, {"strength": "*KF pixel"}),
-    "as_numbered": Case(factors.as_numbered, {"strength": "*22 pixel"}),
+    "as_numbered": Case(factors.as_numbered, {"strength": "*A2 pixel"}),
     "mutual_information_gap": Case(
         factors.mutual_information_gap, {"codes": "NK code", "factors": "NF code"}, {"bins": 3}
     ),
     "separated_predictability": Case(factors.separated_predictability, {"codes": "NK code", "factors": "NF code"}),
     "dci": Case(factors.dci, {"codes": "MK code", "factors": "MF code"}, {"trees": 2}),
     "turned": Case(factors.turned, {"codes": "N2 code", "factors": "NF code"}, {"angles": (0, 30)}, broadcasts=True),
-    "different_axes": Case(factors.different_axes, {"strength": "*22 pixel"}),
+    "different_axes": Case(factors.different_axes, {"strength": "*A2 pixel"}),
     "own_units": Case(variants.own_units, {"codes": "NK code"}),
     "common_sigma": Case(
         variants.common_sigma, {"x": "ND pixel", "codes": "NB code", "log_sigma": "S code"}, {"model": MODEL}
@@ -267,7 +267,8 @@ def shapes(case, drawn):
         for i, axis in enumerate(axes):
             if axis in FIXED or (axis != "*" and axis in others):
                 yield drawn | {name: torch.cat([tensor, tensor.narrow(i, 0, 1)], i)}
-                yield drawn | {name: tensor.narrow(i, 0, 1)}
+                if axis != "A":
+                    yield drawn | {name: tensor.narrow(i, 0, 1)}
             if axis in "DG":
                 yield drawn | {name: tensor.unflatten(i, (2, -1)).flatten(i - 1, i)}  # two of half the length
         if axes[0] != "*":
@@ -383,101 +384,11 @@ PROPERTIES = {
     "pixels outside [0, 1] have no likelihood": (is_in_0_1, OF_PIXELS, {}),
 }
 
-# Known to fall short, by property and reason. Trained runs or recorded tables depend on the code of each: a mend makes
-# them stale, and waits until they are made anew.
-SHORT = {
-    "another shape is an error": {
-        "a leading axis moves the sum, mean or vote to another one": (
-            "active_units",
-            "column_sums",
-            "column_norms",
-            "nearest_distance",
-            "binary_entropy",
-            "sizes",
-            "own_units",
-            "in_clusters",
-            "LinearGaussian.log_evidence",
-        ),
-        "a single image or pixel broadcasts": (
-            "knn_accuracy",
-            "cluster_purity",
-            "left_over",
-            "step_lengths",
-            "best_logvar",
-            "LinearGaussian.posterior",
-            "common_sigma",
-        ),
-        "one image is taken for a batch of pixels": ("halfway",),
-        "halves of pictures are taken for pictures": (
-            "laplacian_variance",
-            "relative_sharpness",
-            "boot_heights",
-            "heel_height",
-            "shaft_height",
-        ),
-        "a third axis is passed over": (
-            "as_numbered",
-            "different_axes",
-        ),
-    },
-    "NaN is never made a number": {
-        "no comparison with NaN holds, so it counts as below": (
-            "active_units",
-            "above",
-            "near",
-            "in_clusters",
-            "in_use",
-            "fastest_tenth",
-        ),
-        "NaN is sorted, as the largest": (
-            "elbow",
-            "steepest",
-            "most_informative",
-            "correlation_ratios",
-            "turned",
-            "mutual_information_gap",
-        ),
-        "NaN is nearest to nothing": ("two_sample_accuracy",),
-        "NaN becomes a correlation of 0": ("separated_predictability",),
-    },
-    "another type is an error or gives the same": {
-        "bytes wrap around": (
-            "gaussian_log_likelihood",
-            "as_numbered",
-            "different_axes",
-        ),
-        "the prior's numbers are rounded to the type of z": ("clustered.log_prob",),
-        "densities of draws in whole numbers are rounded": (
-            "kl_estimate",
-            "inclusive_kl",
-        ),
-    },
-    "what lies elsewhere is an error or stays there": {
-        "torch.cdist answers for another device": (
-            "halfway",
-            "nearest_distance",
-        ),
-    },
-    "an empty batch has no numbers": {
-        "no comparison with NaN holds, so it counts as below": ("active_units",),
-        "NaN becomes a correlation of 0": ("separated_predictability",),
-        "NaN is sorted, as the largest": ("most_informative",),
-    },
-    "no dimension is an error or a sum of nothing": {
-        "points without coordinates are all neighbours": ("two_sample_accuracy",),
-    },
-    "pixels outside [0, 1] have no likelihood": {
-        "only the mean of train is kept in [0, 1]": ("mean_image_log_likelihood",),
-    },
-}
-
 
 def each():
     for title, (_, names, _) in PROPERTIES.items():
         for name in names:
-            [reason] = [why for why, short in SHORT.get(title, {}).items() if name in short] or [None]
-            marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
-            yield pytest.param(title, name, id=f"{title}: {name}", marks=marks)
+            yield pytest.param(title, name, id=f"{title}: {name}")
 
 
 @pytest.mark.parametrize(("title", "name"), list(each()))

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vaelib.checks import check_floating
+
 
 def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
     """log p(x|z) of a Bernoulli decoder, eq. 15, written with logits: p = sigmoid(logits).
@@ -23,8 +25,12 @@ def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
 
 
 def gaussian_log_likelihood(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    """log N(x | mean, diag(exp(logvar))), eq. 16. x, mean, logvar (..., D). Returns (...), in nats."""
+    """log N(x | mean, diag(exp(logvar))), eq. 16. x, mean, logvar (..., D). Returns (...), in nats.
+
+    Raises ValueError also for a mean or logvar of whole numbers, which would wrap around.
+    """
     _check_last_axis(x, mean, logvar)
+    check_floating(mean=mean, logvar=logvar)
     squared_distance = (x - mean).square() * torch.exp(-logvar)
     return -0.5 * (math.log(2 * math.pi) + logvar + squared_distance).sum(-1)
 

@@ -1,6 +1,7 @@
 """How many dimensions: sizes of a model's latent dimensions, rules that count them, and estimates from points alone.
 
-Axes: N images or points, D pixels or coordinates, K latent dimensions.
+Axes: N images or points, D pixels or coordinates, K latent dimensions. Arguments with other axes than a function names
+raise ValueError, and so do NaN and what else cannot be ranked.
 """
 
 import math
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from vaelib.checks import check_axes, check_finite, check_numbers
 from vaelib.densities import kl_per_dimension
 from vaelib.measures import column_norms, column_sums, posterior
 from vaelib.models import VAE
@@ -29,6 +31,7 @@ def sizes(model: VAE, images: Tensor) -> dict[str, Tensor]:
     "sum" and "norm" are of the decoder's column, |Σ_h W_hk| and ‖W_·k‖₂; "kl" the mean nats that the dimension carries;
     "variance" that of its mean over the images.
     """
+    check_axes(images=(images, "N", model.data_dim))
     q = posterior(model, images)
     return {
         "sum": column_sums(model.latent_weight),
@@ -44,6 +47,7 @@ def elbow(values: Tensor) -> float:
     The elbow is the point farthest below the straight line from the first value to the last (Satopää et al. 2011). Two
     points have none, equal values have it nowhere (0), and beyond it there are two values at least.
     """
+    check_finite(values=values)
     if len(values) < 3:
         return math.nan
     ordered = values.double().sort(descending=True).values
@@ -59,6 +63,7 @@ def steepest(values: Tensor) -> float:
 
     NaN for K < 3, where there is hardly a choice; 0 for equal values, which do not fall.
     """
+    check_finite(values=values)
     if len(values) < 3:
         return math.nan
     falls = -values.double().sort(descending=True).values.diff()
@@ -67,11 +72,13 @@ def steepest(values: Tensor) -> float:
 
 def above(values: Tensor, threshold: float) -> float:
     """How many of the values (K,) lie above the threshold."""
+    check_numbers(values=values)
     return float((values > threshold).sum())
 
 
 def near(values: Tensor, threshold: float) -> float:
     """How many of the values (K,) lie within the factor `NEAR` of the threshold, on either side."""
+    check_numbers(values=values)
     return float(((values > threshold / NEAR) & (values < threshold * NEAR)).sum())
 
 

@@ -1,6 +1,7 @@
 """Which axis of a code holds which factor of the data: scores of disentanglement, and the same axes turned.
 
 Axes: N images, K codes, F factors, A angles. A strength (..., K, F) says how much of a factor each code holds, 0 to 1.
+Codes that are not finite numbers have no place in an order: ValueError.
 """
 
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaelib.checks import check_finite, check_floating
 from vaelib.measures import correlations, rotated
 from vaelib.synthetic import heel_height, shaft_height
 
@@ -36,6 +38,7 @@ def correlation_ratios(codes: Tensor, factors: Tensor, *, bins: int = 20) -> Ten
     the variance of a factor's mean over them is divided by its variance. 1: the factor is a function of the code; about
     bins/N: it has nothing to do with it. Of independent codes these are the first-order Sobol indices.
     """
+    check_finite(codes=codes)
     factors = factors.double() - factors.double().mean(0)
     between = torch.stack([_between(b, factors) for b in _binned(codes, bins).T])
     return between / factors.square().sum(0)
@@ -59,7 +62,11 @@ def as_numbered(strength: Tensor) -> Tensor:
 
     For each factor its own axis less the other one, averaged: 1 when it is so, -1 when the axes are exchanged, 0 when
     both factors lie along one axis, or evenly along both. With a single axis there is nothing to number: 0.
+    Raises ValueError for three axes or more, for another number of factors, and for whole numbers, which wrap around.
     """
+    check_floating(strength=strength)
+    if strength.shape[-1:] != (2,) or strength.shape[-2] not in (1, 2):
+        raise ValueError(f"strength must have shape (..., 2, 2) or (..., 1, 2), not {tuple(strength.shape)}")
     if strength.shape[-2] == 1:
         return torch.zeros(strength.shape[:-2], dtype=strength.dtype)
     return (strength[..., 0, 0] - strength[..., 1, 0] + strength[..., 1, 1] - strength[..., 0, 1]) / 2
@@ -112,6 +119,7 @@ def mutual_information_gap(codes: Tensor, factors: Tensor, *, bins: int = 20) ->
     informations, as a share of the factor's entropy, averaged over factors. 1: one code decides each factor; 0: two
     codes say the same of it, or none says anything.
     """
+    check_finite(codes=codes, factors=factors)
     from sklearn.metrics import mutual_info_score
 
     a, b = _binned(codes, bins).numpy(), _binned(factors, bins).numpy()
@@ -122,8 +130,10 @@ def mutual_information_gap(codes: Tensor, factors: Tensor, *, bins: int = 20) ->
 def separated_predictability(codes: Tensor, factors: Tensor) -> float:
     """SAP of Kumar et al. (2018) for continuous factors: the two best codes' squared correlations, their difference.
 
-    codes (N, K), factors (N, F); averaged over factors. It sees straight relations only.
+    codes (N, K), factors (N, F); averaged over factors. It sees straight relations only. Raises ValueError for
+    numbers that are not finite, and for none.
     """
+    check_finite(codes=codes, factors=factors)
     return _gap(correlations(codes, factors).square().nan_to_num())
 
 

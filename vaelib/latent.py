@@ -6,6 +6,7 @@ Axes: N images, D pixels, K latent. Decoded pictures are the decoder's pixel mea
 import torch
 from torch import Tensor
 
+from vaelib.checks import check_finite
 from vaelib.densities import kl_per_dimension
 from vaelib.models import VAE, LatentModel
 
@@ -39,7 +40,11 @@ def latent_grid(latent_dim: int, values: Tensor, dims: tuple[int, ...] = (0, 1))
 
 
 def most_informative(mu: Tensor, logvar: Tensor, n: int = 2) -> tuple[int, ...]:
-    """The n latent dimensions that carry the most nats on average, in their own order. mu, logvar (N, K)."""
+    """The n latent dimensions that carry the most nats on average, in their own order. mu, logvar (N, K).
+
+    Raises ValueError for numbers that are not finite, and for none.
+    """
+    check_finite(mu=mu, logvar=logvar)
     kl = kl_per_dimension(mu, logvar).mean(0)
     return tuple(sorted(kl.topk(min(n, len(kl))).indices.tolist()))
 

@@ -1,6 +1,7 @@
 """Numbers about a trained model and its latent space.
 
-Axes: N images, D pixels, K latent, H width of the layer that reads z.
+Axes: N images, D pixels, K latent, H width of the layer that reads z. Arguments with other axes than a function names,
+or with sizes that do not agree, raise ValueError.
 """
 
 import math
@@ -9,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vaelib.bounds import check_pixels
+from vaelib.checks import check_axes, check_finite
 from vaelib.densities import bernoulli_log_likelihood
 from vaelib.models import VAE, LatentModel
 
@@ -28,17 +31,24 @@ def posterior(model: VAE, images: Tensor) -> Posterior:
 
 
 def active_units(mu: Tensor, threshold: float = 0.01) -> int:
-    """How many latent dimensions have Var_x(mu_k) > threshold (Burda et al. 2016). mu (N, K)."""
+    """How many latent dimensions have Var_x(mu_k) > threshold (Burda et al. 2016). mu (N, K).
+
+    Raises ValueError where mu has no numbers, or some that are not finite.
+    """
+    check_axes(mu=(mu, "N", "K"))
+    check_finite(mu=mu)
     return int((mu.var(0, correction=0) > threshold).sum())
 
 
 def column_sums(weight: Tensor) -> Tensor:
     """|Σ_h W_hk|: the paper's measure of a latent dimension (§4.2.2), in which signs can cancel. W (H, K) → (K,)."""
+    check_axes(weight=(weight, "H", "K"))
     return weight.detach().sum(0).abs()
 
 
 def column_norms(weight: Tensor) -> Tensor:
     """‖W_·k‖₂: zero only when dimension k has no way into the decoder (Dai et al. 2018). W (H, K) → (K,)."""
+    check_axes(weight=(weight, "H", "K"))
     return weight.detach().norm(dim=0)
 
 
@@ -90,6 +100,7 @@ def confusion_table(labels: Tensor, voted: Tensor) -> tuple[Tensor, Tensor]:
 
 def knn_accuracy(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tensor, *, k: int = 10) -> float:
     """Share of test codes whose k nearest training codes vote for their label. z (N, K), labels (N,)."""
+    check_axes(z=(z, "N", "K"), labels=(labels, "N"), z_test=(z_test, "M", "K"), labels_test=(labels_test, "M"))
     return (neighbour_votes(z, labels, z_test, k=k).label == labels_test).double().mean().item()
 
 
@@ -101,6 +112,7 @@ def halfway(model: LatentModel, images: Tensor, train: Tensor, *, n_pairs: int =
     a share of that of the mean of the two reconstructions; over random pairs. 1: the way is a fade, as of any linear
     decoder; below 1: it keeps nearer to the data. NaN for a single image, and where the fade never leaves the data.
     """
+    check_axes(images=(images, "N", model.data_dim), train=(train, "M", model.data_dim))
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     if len(order) < 2:
         return math.nan
@@ -112,6 +124,7 @@ def halfway(model: LatentModel, images: Tensor, train: Tensor, *, n_pairs: int =
 
 def nearest_distance(pictures: Tensor, images: Tensor) -> float:
     """Mean distance of pictures (N, D) to the nearest of the images (M, D)."""
+    check_axes(pictures=(pictures, "N", "D"), images=(images, "M", "D"))
     return torch.cdist(pictures, images).amin(1).mean().item()
 
 
@@ -146,6 +159,7 @@ def cluster_purity(z: Tensor, labels: Tensor, n_clusters: int) -> float:
 
     z (N, K), labels (N,). 1: every cluster has one label; the share of the largest class, or a little above: chance.
     """
+    check_axes(z=(z, "N", "K"), labels=(labels, "N"))
     from sklearn.cluster import KMeans
 
     clusters = KMeans(n_clusters, n_init=10, random_state=0).fit_predict(z.numpy())
@@ -168,14 +182,16 @@ def hoyer_sparsity(z: Tensor) -> float:
 
 def binary_entropy(images: Tensor) -> Tensor:
     """-x log x - (1-x) log(1-x), the least that grey pixels x in [0, 1] cost under eq. 15. (N, D) → (N,), in nats."""
+    check_axes(images=(images, "N", "D"))
     return -(torch.special.xlogy(images, images) + torch.special.xlogy(1 - images, 1 - images)).sum(1)
 
 
 def laplacian_variance(images: Tensor, image_shape: tuple[int, int]) -> Tensor:
     """Sharpness: the variance, over an image, of each pixel's four neighbours less four times itself. (N, D) → (N,).
 
-    NaN for images so narrow that no pixel has four neighbours.
+    NaN for images so narrow that no pixel has four neighbours. Raises ValueError where D is not that of `image_shape`.
     """
+    check_axes(images=(images, ..., math.prod(image_shape)))
     if min(image_shape) < 3:
         return torch.full((len(images),), math.nan)
     kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]).to(images)
@@ -193,7 +209,10 @@ def mean_image_log_likelihood(train: Tensor, test: Tensor) -> float:
     """Mean log-likelihood (eq. 15) of test (M, D) where the mean of train (N, D) stands in for a decoder, in nats.
 
     Pixels that are black (or white) throughout train get a probability of 1e-6 of being otherwise.
+    Raises ValueError for pixels outside [0, 1].
     """
+    check_pixels(train, "bernoulli", "train")
+    check_pixels(test, "bernoulli", "test")
     logits = train.mean(0).clamp(1e-6, 1 - 1e-6).logit()
     return bernoulli_log_likelihood(test, logits).mean().item()
 
@@ -202,8 +221,10 @@ def two_sample_accuracy(a: Tensor, b: Tensor) -> float:
     """How often a point's nearest neighbour, itself left out, is of its own sample.
 
     0.5: the samples cannot be told apart. 1: they are disjoint. a, b (N, D): the leave-one-out 1-nearest-neighbour test
-    of Lopez-Paz and Oquab (2017).
+    of Lopez-Paz and Oquab (2017). Raises ValueError for other shapes, for points without coordinates, and for
+    coordinates that are not finite.
     """
+    check_finite(a=a, b=b)
     if a.shape != b.shape:
         raise ValueError(f"the two samples need one shape, not {tuple(a.shape)} and {tuple(b.shape)}")
     both = torch.cat([a, b])

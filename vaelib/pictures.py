@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vaelib import latent, measures
+from vaelib.checks import check_axes, check_numbers
 from vaelib.densities import reparameterise
 from vaelib.models import LatentModel
 from vaelib.runs import get_or_train
@@ -111,8 +112,11 @@ def left_over(rebuilt: Tensor, images: Tensor, damaged: Tensor, where: Tensor | 
     """How much of a damage is left after repair: squared error of `rebuilt`, as a share of that of `damaged`.
 
     0: as if nothing had happened; 1: no better than left alone. All (N, D); over all pixels, or those of `where`.
-    NaN where nothing was damaged.
+    NaN where nothing was damaged. Raises ValueError for other shapes.
     """
+    check_axes(rebuilt=(rebuilt, "N", "D"), images=(images, "N", "D"), damaged=(damaged, "N", "D"))
+    if where is not None and where.shape != images.shape:
+        raise ValueError(f"where must have the shape {tuple(images.shape)} of the images, not {tuple(where.shape)}")
     weight = torch.ones_like(images) if where is None else where.to(images)
     error, before = (((picture - images).square() * weight).sum() for picture in (rebuilt, damaged))
     return (error / before).item() if before > 0 else math.nan
@@ -146,7 +150,9 @@ def step_lengths(model: LatentModel, start: Tensor, end: Tensor, *, steps: int =
     """How far the decoder's picture moves in each step of straight walks from codes start to end (P, K): (P, steps).
 
     For small steps ‖J(z)(end − start)‖ / steps, J being the Jacobian of the pixel means; a jump shows as one long step.
+    Raises ValueError for other shapes.
     """
+    check_axes(start=(start, "P", model.latent_dim), end=(end, "P", model.latent_dim))
     walk = [model.mean_image(start + share * (end - start)) for share in torch.linspace(0, 1, steps + 1).tolist()]
     return torch.stack([(after - before).norm(dim=1) for before, after in pairwise(walk)], dim=1)
 
@@ -154,8 +160,9 @@ def step_lengths(model: LatentModel, start: Tensor, end: Tensor, *, steps: int =
 def fastest_tenth(lengths: Tensor) -> float:
     """The part of a walk's change that the longest tenth of its steps makes, on average over walks; lengths (P, S).
 
-    0.1: it changes evenly; 1: it jumps. NaN where nothing changes on any walk.
+    0.1: it changes evenly; 1: it jumps. NaN where nothing changes on any walk. Raises ValueError for NaN.
     """
+    check_numbers(lengths=lengths)
     moving = lengths[lengths.sum(1) > 0]
     if not len(moving):
         return math.nan

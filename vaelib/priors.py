@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from vaelib.checks import check_floating
 from vaelib.densities import gaussian_log_likelihood, reparameterise
 
 PRIORS = ("standard-normal", "clustered", "sparse")
@@ -64,6 +65,7 @@ class EqualGaussians:
 
     def log_prob(self, z: Tensor) -> Tensor:
         _check_codes(z, self.latent_dim)
+        check_floating(z=z)
         logvar = z.new_full((self.latent_dim,), math.log(self.variance))
         log_p = gaussian_log_likelihood(z[..., None, :], _rows(self.means, z.dtype, z.device), logvar)
         return log_p.logsumexp(-1) - math.log(len(self.means))
@@ -137,6 +139,7 @@ def kl_estimate(prior: Prior, z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
     mu, logvar (B, K). Returns (B,), in nats; an estimate, which can fall below zero where the KL is near it.
     """
     _check_code(mu, logvar)
+    check_floating(z=z)
     if z.ndim != 3 or z.shape[1:] != mu.shape:
         raise ValueError(f"z must hold draws (S, B, K) of q with mu {tuple(mu.shape)}, not {tuple(z.shape)}")
     return (gaussian_log_likelihood(z, mu, logvar) - prior.log_prob(z)).mean(0)
@@ -206,6 +209,7 @@ def _check_codes(z: Tensor, latent_dim: int) -> None:
 def _check_code(mu: Tensor, logvar: Tensor) -> None:
     if mu.ndim != 2 or mu.shape != logvar.shape:
         raise ValueError(f"mu and logvar must have one shape (B, K), not {tuple(mu.shape)} and {tuple(logvar.shape)}")
+    check_floating(mu=mu, logvar=logvar)
 
 
 def _randn(*shape: int, generator: torch.Generator | None) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vaelib.bounds import elbo_terms
+from vaelib.checks import check_axes
 from vaelib.config import TrainConfig
 from vaelib.densities import gaussian_log_likelihood, kl_to_standard_normal, reparameterise
 from vaelib.models import VAE, Autoencoder, LatentModel
@@ -76,8 +77,7 @@ def corrupted(images: Tensor, noise: str, share: float, *, seed: int) -> Tensor:
     """
     _check_noise(noise, share)
     low, high = images.aminmax()
-    if not (low >= 0 and high <= 1):
-        raise ValueError(f"images must have pixels in [0, 1], not from {low:.3g} to {high:.3g}")
+    _check_range(low, high)
     generator = torch.Generator().manual_seed(seed)
     hit = torch.rand(images.shape, generator=generator) < share
     if noise == "added":
@@ -95,8 +95,7 @@ def expected(images: Tensor, noise: str, share: float) -> Tensor:
     _check_noise(noise, share)
     if not images.is_floating_point():
         raise ValueError(f"images must be of a floating-point type, not {images.dtype}")
-    if images.numel() and not (images.min() >= 0 and images.max() <= 1):
-        raise ValueError(f"images must have pixels in [0, 1], not from {images.min():.3g} to {images.max():.3g}")
+    _check_range(*images.aminmax())
     if noise == "replaced":
         return torch.lerp(images, torch.full_like(images, 0.5), share)
     room = 1 - images
@@ -109,6 +108,11 @@ def _check_noise(noise: str, share: float) -> None:
         raise ValueError(f"noise must be one of {NOISES}, not {noise!r}")
     if not 0 <= share <= 1:
         raise ValueError(f"share must be from 0 to 1, not {share!r}")
+
+
+def _check_range(low: Tensor, high: Tensor) -> None:
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"images must have pixels in [0, 1], not from {low:.3g} to {high:.3g}")
 
 
 # Three models of images
@@ -207,8 +211,10 @@ def best_logvar(x: Tensor, mean: Tensor, variance: str) -> Tensor:
     """log σ² (B, D) at which N(mean, diag(σ²)), eq. 16, makes x (B, D) likeliest, with no σ below `FLOOR`.
 
     "entry": a σ for each entry of each x, σ² = (x - mean)². "common": one for the whole batch; then the likeliest mean
-    is that of the least squares. No gradient passes: it is zero at the best σ.
+    is that of the least squares. No gradient passes: it is zero at the best σ. Raises ValueError for
+    other shapes.
     """
+    check_axes(x=(x, "B", "D"), mean=(mean, "B", "D"))
     squares = (x - mean).detach().square()
     best = squares if variance == "entry" else squares.mean().expand_as(x)
     return best.clamp_min(FLOOR**2).log()

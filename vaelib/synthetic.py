@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vaelib.checks import check_axes
+
 SIDE = 28
 
 # Ranges of the two factors of a drawn boot, in pixels; both are uniform and independent of each other.
@@ -95,7 +97,13 @@ def heel_height(images: Tensor, *, threshold: float = 0.5) -> Tensor:
     Returns
     -------
     (N,) pixels; NaN for a picture that is black all over.
+
+    Raises
+    ------
+    ValueError
+        If a picture has another number of pixels.
     """
+    check_axes(images=(images, ..., SIDE * SIDE))
     lowest = _lower_edges(images.reshape(-1, SIDE, SIDE), threshold)
     # A hollow has something lower on either side; a toe that curls up has it on one side only.
     on_left, on_right = lowest.cummax(1).values, lowest.flip(1).cummax(1).values.flip(1)
@@ -106,8 +114,9 @@ def heel_height(images: Tensor, *, threshold: float = 0.5) -> Tensor:
 def shaft_height(images: Tensor, *, threshold: float = 0.5) -> Tensor:
     """Height of the boot above its heel, read off pictures: from the floor to the top, less `heel_height`.
 
-    Takes and returns what `heel_height` does.
+    Takes, returns and raises what `heel_height` does.
     """
+    check_axes(images=(images, ..., SIDE * SIDE))
     pictures = images.reshape(-1, SIDE, SIDE)
     floor = _lower_edges(pictures, threshold).amax(1)  # y grows downwards
     top = SIDE - _lower_edges(pictures.flip(1), threshold).amax(1)
@@ -159,12 +168,20 @@ class LinearGaussian:
         return z @ self.weights.T + self.mean + self.noise * eps, z
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (N, K) and covariance (K, K) of p(z | x) for x (N, D); the covariance is the same for every x."""
+        """Mean (N, K) and covariance (K, K) of p(z | x) for x (N, D); the covariance is the same for every x.
+
+        Raises ValueError for another shape.
+        """
+        check_axes(x=(x, "N", len(self.mean)))
         covariance = torch.linalg.inv(self._precision())
         return (x.to(self.mean) - self.mean) @ self.weights @ covariance / self.noise**2, covariance
 
     def log_evidence(self, x: Tensor) -> Tensor:
-        """log p(x) in nats, (N,), for x (N, D): the log density of N(mean, W W^T + noise^2 I)."""
+        """log p(x) in nats, (N,), for x (N, D): the log density of N(mean, W W^T + noise^2 I).
+
+        Raises ValueError for another shape.
+        """
+        check_axes(x=(x, "N", len(self.mean)))
         centred = x.to(self.mean) - self.mean
         mean, _ = self.posterior(x)
         # The D x D covariance is never formed: its determinant and inverse follow from the K x K posterior precision.

@@ -1,6 +1,7 @@
 """Numbers about the variants of §2.6: codes with one σ, codes in the clusters of a prior, sparse codes.
 
-Axes: N images, D pixels, K latent, S values of σ.
+Axes: N images, D pixels, K latent, S values of σ. Arguments with other axes than a function names raise ValueError, and
+so does NaN where it would count as below a threshold.
 """
 
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vaelib.checks import check_axes, check_numbers
 from vaelib.densities import kl_to_standard_normal
 from vaelib.measures import hoyer_sparsity
 from vaelib.models import LatentModel
@@ -29,6 +31,7 @@ class Units(NamedTuple):
 
 def own_units(codes: Tensor) -> Units:
     """The mean and standard deviation of each coordinate of codes (N, K); 1 in place of a deviation of 0."""
+    check_axes(codes=(codes, "N", "K"))
     scale = codes.std(0, correction=0)
     return Units(codes.mean(0), torch.where(scale > 0, scale, 1.0))
 
@@ -51,6 +54,7 @@ def common_sigma(
 
     codes (N, K) are measured in `units`, of which the decoder is told: an autoencoder can be read as a VAE in any.
     """
+    check_axes(x=(x, "N", model.data_dim), codes=(codes, "N", model.latent_dim), log_sigma=(log_sigma, "S"))
     eps = torch.randn(codes.shape, generator=torch.Generator().manual_seed(seed))
     likelihood, kl = [], []
     for s in log_sigma:
@@ -66,6 +70,8 @@ def in_clusters(z: Tensor, prior: EqualGaussians) -> float:
 
     Of the prior's own draws in the plane: 0.989.
     """
+    check_axes(z=(z, "N", prior.latent_dim))
+    check_numbers(z=z)
     centres = torch.tensor(prior.means, dtype=z.dtype)
     return (torch.cdist(z, centres).amin(1) < 3 * prior.variance**0.5).double().mean().item()
 
@@ -89,6 +95,7 @@ def in_use(worth: Tensor, whole: float, *, least: float = 0.01) -> Tensor:
 
     `worth` and `whole` as in `coordinate_worth`.
     """
+    check_numbers(worth=worth, whole=torch.as_tensor(whole))
     return (worth > least * whole) & (worth > 0)
 
 
