@@ -145,13 +145,13 @@ def test_seeds_that_lack_a_cell_are_left_out():
 
 def test_cells_in_which_the_vae_is_not_ahead_are_named():
     rows = outliers(errors(0.1, 0.4, 0.1, 0.4))
-    assert noise.ahead(rows) == "in 9 of 9 cells with outliers"
+    assert noise.ahead(rows) == "in 15 of 15 cells with outliers"
     rows.loc[rows["share"] == 0, "vae_entry"] = 0.5
     rows.loc[(rows["true_dim"] == 8) & (rows["share"] == 0.1), "vae_entry"] = 0.5
     # Less in the mean, and not with its interval.
     rows.loc[(rows["true_dim"] == 2) & (rows["share"] == 0.4), "vae_entry"] = [0.1, 0.3, 0.5]
     assert noise.ahead(rows) == (
-        "in 7 of 9 cells with outliers, and not in dimension 2 with 40% of outliers; dimension 8 with 10% of outliers"
+        "in 13 of 15 cells with outliers, and not in dimension 2 with 40% of outliers; dimension 8 with 10% of outliers"
     )
 
 

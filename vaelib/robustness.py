@@ -182,7 +182,7 @@ def clean_errors_of_longer_runs(run: TrainedRun) -> dict[str, float]:
 # Points with outliers
 
 TRUE_DIMS = (2, 4, 8)
-OUTLIER_SHARES = (0.0, 0.1, 0.2, 0.4)
+OUTLIER_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 DATA_DIM = 50
 FLOOR = 0.1  # least standard deviation of an entry, without which eq. 16 has no upper bound
 CONTROL = (("vae", "entry"), ("vae", "common"), ("autoencoder", "entry"), ("autoencoder", "common"))
