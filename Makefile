@@ -31,8 +31,8 @@ book: data ## train, execute and typeset what changed, into _build/html
 train: data ## train the paper's runs that are not stored yet
 	@$(PY) -m vaelib train
 
-results: data ## record the runs that tables in results/ lack: make results PART=planes SEEDS=3
-	@$(PY) -m vaelib results $(PART) $(if $(SEEDS),--seeds $(SEEDS))
+results: data ## record the runs that tables in results/ lack: PART=planes SEEDS=3; WORKERS=, SCHEDULER=
+	@$(PY) -m tools.results $(PART) $(if $(SEEDS),--seeds $(SEEDS)) --workers "$(WORKERS)" --scheduler "$(SCHEDULER)"
 
 claims: env ## judge the paper's claims from results/ and print the ledger
 	@$(PY) -m vaelib claims

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -72,6 +74,33 @@ def sees(request, record_property, tmp_path_factory):
 def book(tmp_path):
     """A small book, for tests of the tools."""
     return small_book.make(tmp_path / "ein Bäumchen")  # blanks and umlauts must do no harm
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Begins a scheduler of Dask, or with its address a worker; returns the process, a scheduler's with its address."""
+    pytest.importorskip("distributed")
+    begun = []
+
+    def begin(kind, *arguments):
+        with (tmp_path / f"{kind}-{len(begun)}.log").open("w") as log:
+            command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments, "--no-dashboard"]
+            begun.append(subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log))
+        return begun[-1]
+
+    def scheduler():
+        place = tmp_path / f"scheduler-{len(begun)}.json"
+        process = begin("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(place))
+        small_book.wait_for(lambda: place.is_file() and place.read_text().endswith("}"))
+        return process, json.loads(place.read_text())["address"]
+
+    def worker(address, *arguments):
+        return begin("worker", address, "--nthreads", "1", "--no-nanny", *arguments)
+
+    yield scheduler, worker
+    for process in begun:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture

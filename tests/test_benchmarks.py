@@ -21,6 +21,7 @@ from benchmarks.book import stages
 from benchmarks.bound import bound_epoch, products_per_image
 from benchmarks.by_hand import StepByHand
 from benchmarks.growth import AXES, Cost, slope, varied
+from benchmarks.many import Recording, recordings
 from benchmarks.race import PEERS, SCRIPTS, as_ours, missing_peers, read_weights, train
 from benchmarks.step import Share, share
 from vaelib.data import ImageDataset
@@ -268,6 +269,20 @@ def test_the_report_shows_every_cost_that_was_measured(tmp_path):
         assert all(low <= tick <= high for tick in ax.get_yticks()) and len(ax.get_yticks()) > 5
 
 
+def test_so_many_rows_are_really_recorded_and_told_as_rates(tmp_path):
+    [found] = recordings(((2, 3),), rounds=1)
+    assert (found.workers, found.rows) == (2, 3)
+    assert 0 < found.rows_seconds < 2 * found.seconds
+    told = [Recording(2, 30, seconds, 90.0) for seconds in (60.0, 120.0, 100.0)]
+    (tmp_path / "many.json").write_text(
+        json.dumps({"machine": {"cores": 2}, "recordings": [each._asdict() for each in told]})
+    )
+    report.write(tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    line = "| 2 | 30 | 100.0 (60.0 to 120.0) | 1080 (900 to 1800) | 0.45 (0.38 to 0.75) |"
+    assert line in text
+
+
 def test_a_run_on_a_device_is_told_by_how_its_epochs_were_launched(tmp_path, tiny_digits):
     [run] = gpu.runs(replace(tiny_digits, epochs=4), (5,), device="cpu")
     assert len(run.one_launch) == 2 and min(run.single, run.capturing, *run.one_launch) > 0
@@ -299,4 +314,4 @@ def test_a_peer_that_stops_says_why(tmp_path):
 
 def test_an_unknown_part_is_refused(capsys):
     assert main(["rase"]) == 2
-    assert "no part rase; there are race, paths, busy, step, growth, book, gpu" in capsys.readouterr().err
+    assert "no part rase; there are race, paths, busy, step, growth, many, book, gpu" in capsys.readouterr().err

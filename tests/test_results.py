@@ -8,14 +8,17 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import pandas as pd
 import pytest
+import torch
 
 import vaelib
+from tools import engine
 from tools.inputs import PORTABILITY
+from tools.results import main
 from vaelib import evidence, measures, results
-from vaelib.cli import main
 from vaelib.config import TrainConfig
 from vaelib.evidence import PARTS, Part
 
@@ -331,33 +334,174 @@ def test_without_seed_is_the_config_but_for_its_seed_and_defaults():
     assert results.without_seed({"b": 1, "a": 2, "seed": 3}) == results.without_seed({"a": 2, "b": 1})
 
 
+# Rows that are made elsewhere
+
+
+def test_rows_of_one_run_have_one_turn_whatever_their_parts(tiny_npz):
+    row = results.Row("nets", tiny_npz, 2, "code")
+    assert row.run == row._replace(part="others").run
+    assert row.run != row._replace(seed=1).run
+    assert row.run != row._replace(config=dataclasses.replace(tiny_npz, latent_dim=3)).run
+    assert results.Row("dice", DICE[0], 2, "code").run is None  # nothing is shared
+
+
+def test_a_table_does_not_depend_on_who_was_first(parts):
+    def backwards(rows):
+        for row in reversed(rows):
+            yield row, results.measured(row) | {"seconds": 1.0}
+
+    def forwards(rows):
+        yield from reversed(list(backwards(rows)))
+
+    tables = []
+    for order in (forwards, backwards):
+        results.record(finished=order)
+        tables.append([(results.folder() / f"{name}.csv").read_bytes() for name in parts])
+        for name in parts:
+            (results.folder() / f"{name}.csv").unlink()
+    assert tables[0] == tables[1]
+
+
+def test_the_longest_come_first_within_a_seed(parts):
+    seen = []
+
+    def noted(rows):
+        for row in rows:
+            seen.append((row.config["faces"], row.seed))
+            yield row, results.measured(row) | {"seconds": float(row.config["faces"])}
+
+    results.record(["dice"], seeds=1, finished=noted)
+    results.record(["dice"], seeds=3, finished=noted)
+    assert seen == [(6, 1), (20, 1), (20, 2), (6, 2), (20, 3), (6, 3)]  # of the first seed no time was known
+
+
+def test_the_time_that_is_left_is_shared_by_the_workers_but_for_a_long_row(parts, capsys):
+    def timed(rows):
+        for row in rows:
+            yield row, results.measured(row) | {"seconds": 4.0 * row.config["faces"]}
+
+    results.record(["dice"], seeds=1, finished=timed)
+    capsys.readouterr()
+    results.record(["dice"], seeds=3, finished=timed, workers=lambda: 2)
+    assert [line.partition("(")[2] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        "1 of 4, 80 s left)",  # (24 + 80 + 24) / 2, and no less than the longest
+        "2 of 4, 80 s left)",
+        "3 of 4, 24 s left)",
+        "4 of 4)",
+    ]
+
+
+def test_a_row_that_fails_is_said_and_returned_and_the_rest_are_recorded(parts, capsys):
+    def some(rows):
+        for row in rows:
+            yield row, "it broke" if row.config["faces"] == 20 else results.measured(row)
+
+    failed = results.record(["dice"], seeds=2, finished=some)
+    assert [(row.config["faces"], row.seed) for row in failed] == [(20, 1), (20, 2)]
+    assert [row["seed"] for row in rows("dice")] == [1, 2]
+    out = capsys.readouterr().out
+    assert out.count("FAILED") == out.count("it broke") == 2
+    assert "dice, faces 20, seed 1: FAILED (2 of 4, 0 s left)\nit broke\n" in out
+
+
+def test_a_row_made_in_a_foreign_thread_is_the_same(parts, tiny_npz, trainings, tmp_path, monkeypatch):
+    """As on a Dask worker: with more threads, with denormal numbers, and with another row at the same time."""
+    own = [results.measured(results.Row("nets", tiny_npz, seed, "")) for seed in (1, 2)]
+    results._loaded.cache_clear()
+    monkeypatch.setenv("VAELIB_RUNS", str(tmp_path / "other runs"))
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(2, initializer=torch.set_flush_denormal, initargs=(False,)) as threads:
+            digest = results.part_digest("nets")
+            there = list(
+                threads.map(results.measured_apart, [results.Row("nets", tiny_npz, s, digest) for s in (1, 2)])
+            )
+            with pytest.raises(results.StaleWorker, match="begin the workers again"):
+                results.measured_apart(results.Row("nets", tiny_npz, 1, "another digest"))
+    finally:
+        torch.set_num_threads(1)
+        results._loaded.cache_clear()
+    assert len(trainings) == 4
+    apart = ("seconds", "code")
+    for one, other in zip(own, there, strict=True):
+        assert {name: one[name] for name in one if name not in apart} == {n: other[n] for n in other if n not in apart}
+
+
 # The command
 
 
+class Here(Executor):
+    """In the place of processes: each job at once, where it is asked for."""
+
+    def __init__(self, workers):
+        pass
+
+    def submit(self, function, /, *arguments):
+        future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.fixture
+def here(monkeypatch):
+    monkeypatch.setattr(engine, "Processes", Here)
+    monkeypatch.setattr("tools.results.interruptible", lambda: None)  # pytest's own signals stay as they are
+    results._loaded.cache_clear()
+    yield
+    results._loaded.cache_clear()
+
+
+@pytest.mark.usefixtures("here")
 def test_the_command_records_what_it_is_asked_for(parts, capsys):
-    assert main(["results", "dice", "--seeds", "1"]) == 0
+    assert main(["dice", "--seeds", "1"]) == 0
     assert len(rows("dice")) == 2
     assert "dice, faces 20, seed 1" in capsys.readouterr().out
-    assert main(["results"]) == 0
+    assert main([]) == 0
     assert (len(rows("dice")), len(rows("nets"))) == (6, 4)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["dice", "dise"], "vaelib: unknown part 'dise': one of nets, dice"),
-        (["dice", "--seeds", "0"], "vaelib: --seeds 0: give a whole number of 1 or more"),
+        (["dice", "dise"], "results: unknown part 'dise': one of nets, dice"),
+        (["dice", "--seeds", "0"], "results: --seeds 0: give a whole number of 1 or more"),
+        (["dice", "--workers", "0"], "results: WORKERS=0: give a whole number of 1 or more"),
+        (
+            ["dice", "--scheduler", "there"],
+            "results: SCHEDULER=there: give the address that the scheduler prints, such",
+        ),
     ],
 )
+@pytest.mark.usefixtures("here")
 def test_a_bad_request_is_one_line_and_nothing_is_run(parts, capsys, arguments, message):
-    assert main(["results", *arguments]) == 1
+    assert main(arguments) == 2
     out, err = capsys.readouterr()
-    assert (out, err) == ("", message + "\n")
+    assert out == ""
+    assert err.startswith(message) and err.count("\n") == 1
     assert not results.folder().exists()
 
 
-@pytest.mark.usefixtures("offline")
-def test_absent_data_are_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(results, "PARTS", {"nets": Part((TrainConfig("MNIST", epochs=1),), spread, 1)})
-    assert main(["results"]) == 1
-    assert "vaelib: MNIST " in capsys.readouterr().err
+@pytest.mark.usefixtures("offline", "here")
+def test_absent_data_end_it_and_fail_no_rows(monkeypatch, capsys):
+    monkeypatch.setattr(results, "PARTS", {"nets": Part((TrainConfig("MNIST", epochs=1),), spread, 2)})
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("results: MNIST (train split) was found nowhere")
+    assert "Traceback" not in err and "FAILED" not in out
+
+
+@pytest.mark.usefixtures("here")
+def test_a_broken_measure_fails_its_rows_with_the_place_of_the_error(parts, monkeypatch, capsys):
+    monkeypatch.setitem(results.PARTS, "dice", parts["dice"]._replace(measure=broken))
+    assert main(["dice", "--seeds", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert out.count("ZeroDivisionError") == 1 and "in broken" in out
+    assert "1 rows failed, and are not recorded:\n  dice, faces 6, seed 1\n" in err
+    assert [row["config"] for row in rows("dice")] == ['{"faces": 20}']
+
+
+def broken(config):
+    return {"thrown": 1 / (config["faces"] - 6) ** config["seed"]}

@@ -1,6 +1,5 @@
 """Sweeps, on the small book: what may be asked, what runs, what survives kills, and what is not done twice."""
 
-import json
 import os
 import random
 import re
@@ -17,7 +16,7 @@ import small_book
 from nbformat.v4 import new_code_cell
 from small_book import PARAMETERS, wait_for, write_chapter
 
-from tools import rerun, rerun_record, sweep, sweep_report
+from tools import engine, rerun, rerun_record, sweep, sweep_report
 from tools.chapters import ROOT, BookError
 from tools.rerun_record import Record
 
@@ -102,7 +101,7 @@ def test_a_grid_is_every_combination_each_checked_as_a_rerun(book, tmp_path):
     (tmp_path / "my own.npz").touch()
     words = ["CHAPTER=trial", "SEED=0 1", f"DATASET={tmp_path}/my own.npz", "LATENT_DIM=1 2 2", "SMOKE=1", "WORKERS=3"]
     asked = sweep.parse([*words, "--dry-run", "--scheduler", "tcp://host:1"], book)
-    assert (asked.chapter, asked.workers, asked.scheduler, asked.dry) == ("trial", 3, "tcp://host:1", True)
+    assert (asked.chapter, asked.place, asked.dry) == ("trial", (3, "tcp://host:1"), True)
     digest = rerun.file_name("", {"d": f"{tmp_path}/my own.npz"}).removeprefix("-my_own-")
     assert list(asked.runs) == [f"trial-my_own-{digest}-K{k}-seed{s}-smoke" for s in (0, 1) for k in (1, 2)]
     assert list(asked.runs.values())[1] == {
@@ -241,7 +240,7 @@ def test_one_that_dies_is_tried_again_and_one_that_always_dies_is_given_up(own_b
     lines = out[out.index("trial-K2: FAILED") :].partition("\n\n")[0].splitlines()
     sees("\n".join(lines[:2]))
     assert sorted(path.stem for path in own_book.glob("reruns/*.html")) == ["trial-K1", "trial-K3"]
-    assert ran(own_book) == 1 + sweep.ATTEMPTS + 2
+    assert ran(own_book) == 1 + engine.ATTEMPTS + 2
 
 
 # --- kills
@@ -324,33 +323,6 @@ def test_a_rerun_of_the_same_values_has_one_name_only(book):
 # --- a cluster
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    """Begins a scheduler of Dask, or with its address a worker; returns the process, a scheduler's with its address."""
-    pytest.importorskip("distributed")
-    begun = []
-
-    def begin(kind, *arguments):
-        with (tmp_path / f"{kind}-{len(begun)}.log").open("w") as log:
-            command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments, "--no-dashboard"]
-            begun.append(subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log))
-        return begun[-1]
-
-    def scheduler():
-        place = tmp_path / f"scheduler-{len(begun)}.json"
-        process = begin("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(place))
-        wait_for(lambda: place.is_file() and place.read_text().endswith("}"))
-        return process, json.loads(place.read_text())["address"]
-
-    def worker(address):
-        return begin("worker", address, "--nthreads", "1", "--no-nanny")
-
-    yield scheduler, worker
-    for process in begun:
-        process.kill()
-        process.wait()
-
-
 @pytest.mark.fault("A worker of a cluster is killed in a sweep", kept="all: its rerun goes to another worker")
 def test_a_cluster_that_loses_a_worker_does_all_and_the_same(own_book, cluster, undisturbed, sees):
     scheduler, worker = cluster
@@ -376,7 +348,7 @@ def test_a_scheduler_that_dies_loses_nothing_that_was_done(own_book, cluster, se
     process.kill()
     _, said = sweeping.communicate(timeout=120)
     assert sweeping.returncode == 2
-    assert said.splitlines()[-1].startswith("sweep: the scheduler is gone. What was rerun is kept")
+    assert said.splitlines()[-1].startswith("sweep: the scheduler is gone. What was done is kept")
     sees(said.splitlines()[-1])
     wait_for(lambda: not ours(own_book), 30)
     done = list(own_book.glob("reruns/.records/*.json"))

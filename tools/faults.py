@@ -33,6 +33,7 @@ PARTS = {
     "Trained runs on disk": ("test_runs",),
     "The book": ("test_build",),
     "Reruns and sweeps": ("test_rerun", "test_sweep"),
+    "Recorded tables": ("test_engine",),
 }
 
 

@@ -22,9 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train the runs of the paper's experiments that are not stored yet")
     train.add_argument("names", nargs="*", metavar="experiment", help=f"of {', '.join(EXPERIMENTS)}; default: all")
-    results = commands.add_parser("results", help="record the runs that the tables below results/ lack")
-    results.add_argument("parts", nargs="*", metavar="part", help="a table; default: all")
-    results.add_argument("--seeds", type=int, metavar="N", help="seeds 1 to N of each config; default: the part's own")
+    commands.add_parser("results", help="record the runs that the tables below results/ lack: [part ...] [--help]")
     explore = commands.add_parser("explore", help="write a run as a page to explore, which needs no server")
     explore.add_argument("run", help=f"{', '.join(EXPERIMENTS)}; or the folder of a run, or its name in the store")
     explore.add_argument("-o", "--output", required=True, metavar="PAGE", help="the page to write, such as page.html")
@@ -34,13 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("claims", help="judge the paper's claims from the recorded runs and print the ledger")
     commands.add_parser("sweep", help="rerun a chapter over a grid: CHAPTER=mnist LATENT_DIM='1 2 5' [--dry-run] ...")
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["sweep"]:  # whose words are read where chapters are known
-        return _sweep(arguments[1:])
+    if arguments[:1] in (["results"], ["sweep"]):
+        return _in_checkout(*arguments)
     options = parser.parse_args(arguments)
     try:
         with _stoppable():
-            if options.command == "results":
-                return _results(options.parts, options.seeds)
             if options.command == "explore":
                 changes = {name: getattr(options, name) for name in ("dataset", "latent_dim", "epochs", "seed")}
                 return _explore(options.run, Path(options.output), changes)
@@ -93,15 +89,6 @@ def _train(names: list[str]) -> int:
     return 0
 
 
-def _results(parts: list[str], seeds: int | None) -> int:
-    from vaelib.results import record  # brings pandas with it: seconds that training need not wait for
-
-    if seeds is not None and seeds < 1:
-        raise ValueError(f"--seeds {seeds}: give a whole number of 1 or more")
-    record(parts, seeds=seeds)
-    return 0
-
-
 def _explore(name: str, page: Path, changes: dict[str, object]) -> int:
     from vaelib.explorer import export  # brings matplotlib with it
 
@@ -147,11 +134,11 @@ def _claims() -> int:
     return 0
 
 
-def _sweep(words: list[str]) -> int:
-    """Go on as `tools.sweep` of the checkout: chapters are not part of this package."""
+def _in_checkout(command: str, *words: str) -> int:
+    """Go on as a tool of the checkout: neither chapters nor tables are part of this package."""
     root = project_root()
-    if not (root / "tools" / "sweep.py").is_file():
-        print(f"vaelib: {root} has no chapters to rerun: call a sweep in a checkout of the book", file=sys.stderr)
+    if not (root / "tools" / f"{command}.py").is_file():
+        print(f"vaelib: {root} has no chapters and tables: call {command} in a checkout of the book", file=sys.stderr)
         return 1
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
-    os.execv(sys.executable, [sys.executable, "-m", "tools.sweep", *words])
+    os.execv(sys.executable, [sys.executable, "-m", f"tools.{command}", *words])

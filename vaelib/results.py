@@ -9,13 +9,14 @@ import dataclasses
 import hashlib
 import inspect
 import json
-import math
 import sys
 import textwrap
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -102,53 +103,124 @@ def without_seed(config: Config) -> str:
 # Recording
 
 
-def record(names: Sequence[str] = (), *, seeds: int | None = None) -> None:
+class Row(NamedTuple):
+    """What a table lacks: one run of a part, and the digest of the code that is to measure it."""
+
+    part: str
+    config: Config
+    seed: int
+    digest: str
+
+    @property
+    def run(self) -> tuple[str, int] | None:
+        """Equal for rows of one trained run, whatever their parts; None where the measure trains what it needs."""
+        return (without_seed(self.config), self.seed) if isinstance(self.config, TrainConfig) else None
+
+    def __str__(self) -> str:
+        words = without_seed(self.config).translate(str.maketrans("", "", '{}":'))
+        return f"{self.part}, {words}, seed {self.seed}"
+
+
+class StaleWorker(RuntimeError):
+    """A process has loaded other code than the one that wants its rows."""
+
+
+Outcome = Mapping[str, object] | str  # what a table gets, or why there is nothing to get
+
+
+def one_by_one(rows: Sequence[Row]) -> Iterator[tuple[Row, Outcome]]:
+    """Make rows in this process, in their order."""
+    for row in rows:
+        yield row, measured(row)
+
+
+def record(
+    names: Sequence[str] = (),
+    *,
+    seeds: int | None = None,
+    finished: Callable[[Sequence[Row]], Iterator[tuple[Row, Outcome]]] = one_by_one,
+    workers: Callable[[], int] = lambda: 1,
+) -> list[Row]:
     """Measure what the tables of the parts called `names` (of all, where none is named) lack, run by run.
 
-    Stale rows are dropped first. A table is written anew after each run, so that a kill loses the run under way and no
-    other; the next call goes on from there. `seeds` takes the place of each part's own number. Prints a line for each
-    run, with the time left as far as recorded seconds tell. Raises ValueError for an unknown name, and what `fit` and
-    the measures raise.
+    Stale rows are dropped first. `finished` makes rows, `workers` at a time, and gives them as they end; only this
+    process writes: a table anew after each row, so that a kill loses what is under way and no more. The next call goes
+    on from there. `seeds` takes the place of each part's own number. Prints a line for each row, with the time left as
+    far as recorded seconds tell. Returns the rows that failed. Raises ValueError for an unknown name, and what
+    `finished` raises.
     """
     for name in names:
         if name not in PARTS:
             raise ValueError(f"unknown part {name!r}: one of {', '.join(PARTS)}")
     # Before the first run: what is recorded was made by the code that was loaded, whatever is edited meanwhile.
     digests = {name: part_digest(name) for name in names or PARTS}
+    seconds = {name: read(name)[["config", "seconds"]] for name in digests}
     missing = []
-    for name in digests:
+    for name, digest in digests.items():
         rows, outdated = read(name), stale(name)
         if len(outdated):
             _write(name, rows.drop(outdated.index))
         there = set(zip(*(rows.drop(outdated.index)[key] for key in ("config", "seed")), strict=True))
-        # All configs with one seed before any with a second.
-        wanted = [(c, seed) for seed in range(1, (seeds or PARTS[name].seeds) + 1) for c in PARTS[name].configs]
-        lacking = [(name, c, seed) for c, seed in wanted if (without_seed(c), seed) not in there]
+        numbers = range(1, (seeds or PARTS[name].seeds) + 1)
+        wanted = [Row(name, config, seed, digest) for seed in numbers for config in PARTS[name].configs]
+        lacking = [row for row in wanted if (without_seed(row.config), row.seed) not in there]
         print(f"{name}: {len(wanted) - len(lacking)} of {len(wanted)} runs are recorded", flush=True)
-        missing += lacking
-    for done, (name, config, seed) in enumerate(missing, start=1):
-        row = _measured(name, config, seed, digests[name])
-        _write(name, pd.DataFrame([*read(name).to_dict("records"), row]))
-        words = row["config"].translate(str.maketrans("", "", '{}":'))
-        left = _time_left(missing[done:])
-        print(f"{name}, {words}, seed {seed}: {row['seconds']:.0f} s ({done} of {len(missing)}{left})", flush=True)
+        # All configs with one seed before any with a second; of these the longest first, so that none is left at last.
+        missing += sorted(lacking, key=lambda row: (row.seed, -(_seconds(row, seconds) or 0)))
+    failed, left = [], list(missing)
+    for row, outcome in finished(missing):
+        left.remove(row)
+        if isinstance(outcome, str):
+            failed.append(row)
+            what, more = "FAILED", f"\n{outcome}"
+        else:
+            _write(row.part, pd.DataFrame([*read(row.part).to_dict("records"), outcome]))
+            seconds[row.part] = pd.concat([seconds[row.part], pd.DataFrame([outcome])[["config", "seconds"]]])
+            what, more = f"{outcome['seconds']:.0f} s", ""
+        ended = f"{len(missing) - len(left)} of {len(missing)}{_time_left(left, seconds, workers())}"
+        print(f"{row}: {what} ({ended}){more}", flush=True)
+    return failed
 
 
-def _measured(part: str, config: Config, seed: int, digest: str) -> dict[str, object]:
-    """One row. Its seconds are those of training and measuring, whether or not the run was in the store."""
+def measured(row: Row) -> dict[str, object]:
+    """What a table gets. Its seconds are those of training and measuring, whether or not the run was in the store."""
+    part, config = row.part, row.config
     if isinstance(config, TrainConfig):
-        run = get_or_train(dataclasses.replace(config, seed=seed))
+        run = get_or_train(dataclasses.replace(config, seed=row.seed))
         data, machine, trained = run.data_digest, run.machine, sum(epoch.seconds for epoch in run.history)
     else:
-        run = {**config, "seed": seed}
+        run = {**config, "seed": row.seed}
         data, machine, trained = DRAWN, describe(), 0.0
     start = time.perf_counter()
     measures = {name: float(value) for name, value in PARTS[part].measure(run).items()}
     seconds = round(trained + time.perf_counter() - start, 1)
     if taken := set(measures) & set(KEYS):
         raise ValueError(f"the measure of part {part!r} returns {sorted(taken)}, which are columns of every table")
-    values = (without_seed(config), seed, digest, data, torch.__version__, machine, seconds)
+    values = (without_seed(config), row.seed, row.digest, data, torch.__version__, machine, seconds)
     return dict(zip(KEYS, values, strict=True)) | measures
+
+
+_TURN = threading.Lock()
+
+
+def measured_apart(row: Row) -> dict[str, object]:
+    """`measured` in whatever process a worker is, so that the numbers are those of a process of its own.
+
+    On one thread, and one row at a time, since torch's precision and generator belong to the whole process. Raises
+    StaleWorker where this process loaded other code than the row's.
+    """
+    if _loaded()[row.part] != row.digest:
+        raise StaleWorker("vaelib was changed after a worker had loaded it: begin the workers again, and then this")
+    with _TURN:
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)  # of this thread, which may be older than vaelib's import
+        return measured(row)
+
+
+@cache
+def _loaded() -> dict[str, str]:
+    """The digests of all parts when this was first called."""
+    return {name: part_digest(name) for name in PARTS}
 
 
 def _write(part: str, rows: pd.DataFrame) -> None:
@@ -160,17 +232,21 @@ def _write(part: str, rows: pd.DataFrame) -> None:
     beside.replace(path)
 
 
-def _time_left(missing: Sequence[tuple[str, Config, int]]) -> str:
-    """As long as runs of the same config took, or else of the same part; nothing is said of what nobody ran."""
-    tables = {name: read(name) for name, *_ in missing}
-    total = 0.0
-    for name, config, _ in missing:
-        rows = tables[name]
-        same = rows[rows["config"] == without_seed(config)]
-        total += (same if len(same) else rows)["seconds"].mean()
-    if not missing or math.isnan(total):
+def _seconds(row: Row, seconds: Mapping[str, pd.DataFrame]) -> float | None:
+    """As long as runs of the same config took, or else of the same part; None where nobody ran one."""
+    known = seconds[row.part]
+    same = known[known["config"] == without_seed(row.config)]
+    known = same if len(same) else known
+    return float(known["seconds"].mean()) if len(known) else None
+
+
+def _time_left(missing: Sequence[Row], seconds: Mapping[str, pd.DataFrame], workers: int) -> str:
+    """Of so many workers; nothing is said of what nobody ran."""
+    each = [_seconds(row, seconds) for row in missing]
+    if not each or None in each:
         return ""
-    return f", {total:.0f} s left" if total < 90 else f", {total / 60:.0f} min left"
+    left = max(sum(each) / workers, *each)
+    return f", {left:.0f} s left" if left < 90 else f", {left / 60:.0f} min left"
 
 
 # What made a row
