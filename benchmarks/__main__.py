@@ -1,6 +1,6 @@
 """Everything that `make bench` measures, into benchmarks/results.
 
-python -m benchmarks [race] [paths] [busy] [step] [growth] [book] [gpu]      (all that can be where none is named)
+python -m benchmarks [race] [paths] [busy] [step] [growth] [many] [book] [gpu]      (all that can be where none is named)
 """
 
 import itertools
@@ -17,6 +17,7 @@ from benchmarks import BenchmarkError, gpu, report
 from benchmarks.beside import beside, seeds
 from benchmarks.book import waits
 from benchmarks.growth import growth
+from benchmarks.many import recordings
 from benchmarks.paths import paces
 from benchmarks.race import EPOCHS, missing_peers, race
 from benchmarks.step import BATCHES, PRECISIONS, SHARE_BATCHES, share, step_profile
@@ -125,6 +126,14 @@ def measure_growth() -> dict:
     return {"costs": costs}
 
 
+def measure_many() -> dict:
+    found = []
+    for each in recordings():
+        print(f"  {each.workers} workers, {each.rows} rows: {each.seconds:.1f} s", flush=True)
+        found.append(each._asdict())
+    return {"recordings": found}
+
+
 def measure_book() -> dict:
     return {"waits": [wait._asdict() for wait in waits()]}
 
@@ -139,6 +148,7 @@ MEASURE = {
     "busy": measure_busy,
     "step": measure_step,
     "growth": measure_growth,
+    "many": measure_many,
     "book": measure_book,
     "gpu": measure_gpu,
 }

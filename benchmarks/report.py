@@ -24,6 +24,7 @@ def write(results: Path) -> None:
         "busy": tell_busy,
         "step": tell_step,
         "growth": tell_growth,
+        "many": tell_many,
         "book": tell_book,
         "gpu": tell_gpu,
     }
@@ -206,6 +207,29 @@ def tell_growth(measured: dict) -> tuple[str, Figure]:
         f"## Growth\n\n{about}\n\n{table(['', 'values', 'seconds of an epoch', 'slope of the last three'], rows)}",
         figure,
     )
+
+
+def tell_many(measured: dict) -> tuple[str, None]:
+    """Rows an hour, by workers and by rows."""
+    sizes: dict[tuple[int, int], list[dict]] = {}
+    for each in measured["recordings"]:
+        sizes.setdefault((each["workers"], each["rows"]), []).append(each)
+    rows = [
+        [
+            str(workers),
+            str(n),
+            spread([each["seconds"] for each in found], ".1f"),
+            spread([3600 * n / each["seconds"] for each in found], ".0f"),
+            spread([each["rows_seconds"] / (workers * each["seconds"]) for each in found]),
+        ]
+        for (workers, n), found in sorted(sizes.items())
+    ]
+    about = (
+        "`make results` with tiny rows; medians over rounds, smallest and largest in brackets. The last column is the "
+        "share of the workers' time in which a row was trained or measured."
+    )
+    head = ["workers", "rows", "seconds from start to end", "rows an hour", "share"]
+    return f"## Many rows\n\n{about}\n\n{table(head, rows)}", None
 
 
 def tell_book(measured: dict) -> tuple[str, None]:
