@@ -1,6 +1,6 @@
 """Everything that `make bench` measures, into benchmarks/results.
 
-python -m benchmarks [race] [paths] [busy] [step] [growth] [many] [book] [gpu]      (all that can be where none is named)
+python -m benchmarks [race] [paths] [busy] [step] [growth] [many] [book] [gpu]    (all where none is named)
 """
 
 import itertools

@@ -2,9 +2,11 @@
 
 import os
 import re
+import resource
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,12 +21,25 @@ COMMANDS = {
 }
 
 
+class Span(NamedTuple):
+    """What ran from when to when, in seconds from the start of the command."""
+
+    name: str
+    began: float
+    ended: float
+
+
 class Wait(NamedTuple):
-    """Seconds that a command took, and those of the stages that it reports."""
+    """Seconds that a command took, those of the stages that it reports, and when each of these began and ended.
+
+    `processor` are the seconds of all its processes on all cores together: the rest of them the cores were idle.
+    """
 
     command: str
     seconds: float
     stages: dict[str, float]
+    processor: float
+    spans: list[Span]
 
 
 def waits() -> list[Wait]:
@@ -32,6 +47,7 @@ def waits() -> list[Wait]:
     # Without what `make bench` was called with, and with a store of runs of its own.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "VAELIB_RUNS"))}
     environment.setdefault("VAELIB_DATA", str(ROOT / "data"))  # a clone has none of its own
+    environment["PYTHONUNBUFFERED"] = "1"  # a line is read when it is written
     measured = []
     # On the project's own disk: the clone installs everything once more.
     with tempfile.TemporaryDirectory(dir=ROOT / "_build") as folder:
@@ -39,16 +55,42 @@ def waits() -> list[Wait]:
         if subprocess.run(["git", "clone", "--quiet", ROOT, clone]).returncode:
             raise BenchmarkError("the project could not be cloned; only a git checkout can be measured")
         for name, goals in COMMANDS.items():
-            start = time.perf_counter()
-            done = subprocess.run(["make", *goals], cwd=clone, env=environment, stdout=subprocess.PIPE, text=True)
-            if done.returncode:
-                raise BenchmarkError(f"{name} stopped with status {done.returncode}:\n{done.stdout[-2000:]}")
-            measured.append(Wait(name, time.perf_counter() - start, stages(done.stdout)))
-            print(f"  {name}: {measured[-1].seconds:.1f} s", flush=True)
+            start, before = time.perf_counter(), _processor()
+            with subprocess.Popen(
+                ["make", *goals], cwd=clone, env=environment, stdout=subprocess.PIPE, text=True
+            ) as process:
+                lines = [(time.perf_counter() - start, line) for line in process.stdout]
+            printed, seconds = "".join(line for _, line in lines), time.perf_counter() - start
+            if process.returncode:
+                raise BenchmarkError(f"{name} stopped with status {process.returncode}:\n{printed[-2000:]}")
+            measured.append(Wait(name, seconds, stages(printed), _processor() - before, spans(lines)))
+            print(f"  {name}: {seconds:.1f} s", flush=True)
     return measured
+
+
+def _processor() -> float:
+    """Processor seconds of all processes that were waited for so far."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def stages(printed: str) -> dict[str, float]:
     """What a build says of its stages and chapters: lines "training the runs: 12.3 s", "  mnist executed after 9 s"."""
     found = re.findall(r"^ *(.+?)(?:: | executed after )(\d+(?:\.\d+)?) s$", printed, flags=re.M)
     return {name: float(seconds) for name, seconds in found}
+
+
+def spans(lines: Iterable[tuple[float, str]]) -> list[Span]:
+    """When each stage, run and chapter of a build began and ended, by the seconds at which it printed its lines.
+
+    A stage or a chapter says so when it begins; a run says at its end how long it took.
+    """
+    began, found = {}, []
+    for seconds, line in lines:
+        if begins := re.fullmatch(r" *(.+) \.\.\.\n", line):
+            began[begins[1]] = seconds
+        elif run := re.fullmatch(r"(\w+): .* \((\d+) s\)\n", line):
+            found.append(Span(f"training {run[1]}", seconds - float(run[2]), seconds))
+        elif (ends := re.fullmatch(r" *(.+?)(?:: | executed after )\d+(?:\.\d+)? s\n", line)) and ends[1] in began:
+            found.append(Span(ends[1], began.pop(ends[1]), seconds))
+    return sorted(found, key=lambda span: span.began)

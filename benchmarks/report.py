@@ -232,13 +232,29 @@ def tell_many(measured: dict) -> tuple[str, None]:
     return f"## Many rows\n\n{about}\n\n{table(head, rows)}", None
 
 
-def tell_book(measured: dict) -> tuple[str, None]:
-    """Commands and their stages."""
-    rows = []
+def tell_book(measured: dict) -> tuple[str, Figure | None]:
+    """Commands and their stages, how long cores were idle, and what of the longest command waited for what."""
+    rows, cores = [], measured["machine"]["cores"]
     for wait in measured["waits"]:
         rows.append([f"**{wait['command']}**", f"**{wait['seconds']:.1f}**"])
         rows += [[stage, f"{seconds:.1f}"] for stage, seconds in wait["stages"].items()]
-    return f"## The book\n\n{table(['', 'seconds'], rows)}", None
+        if "processor" in wait:
+            idle = 1 - wait["processor"] / (cores * wait["seconds"])
+            rows.append([f"of all {cores} cores, idle", f"{idle:.0%}"])
+    longest = max(measured["waits"], key=lambda wait: wait["seconds"])
+    figure = drawn(longest["spans"]) if longest.get("spans") else None
+    return f"## The book\n\n{table(['', 'seconds'], rows)}", figure
+
+
+def drawn(spans: Sequence[Sequence]) -> Figure:
+    """What ran when, each (name, began, ended) a bar, from the first at the top."""
+    [ax] = panels(1, size=(7, 0.28 * len(spans) + 0.6))
+    for row, (name, began, ended) in enumerate(spans):
+        ax.barh(row, ended - began, left=began, height=0.7, color="C0")
+        ax.annotate(f"{name}, {ended - began:.0f} s", (ended, row), (4, 0), textcoords="offset points", va="center")
+    ax.invert_yaxis()
+    ax.set(yticks=[], xlabel="seconds from the start", xlim=(0, 1.35 * max(ended for _, _, ended in spans)))
+    return ax.figure
 
 
 def tell_gpu(measured: dict) -> tuple[str, None]:

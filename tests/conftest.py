@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ from torch.distributions import MultivariateNormal
 
 import vaelib
 from tools import faults
+from tools.warm_kernel import Warm
 from vaelib import official, runs
 from vaelib.training import fit
 
@@ -74,6 +77,27 @@ def sees(request, record_property, tmp_path_factory):
 def book(tmp_path):
     """A small book, for tests of the tools."""
     return small_book.make(tmp_path / "ein Bäumchen")  # blanks and umlauts must do no harm
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """The server of warm kernels of this worker."""
+    with tempfile.TemporaryDirectory(prefix="vaelib-") as folder:  # short: a socket's name may have 107 characters
+        server = Warm(Path(folder))
+        yield server
+        server.close()
+
+
+@pytest.fixture
+def warm_kernels(warm, monkeypatch):
+    """Notebooks are executed in warm kernels, also by the processes that a test starts."""
+    monkeypatch.setenv("JUPYTER_PATH", str(warm.jupyter_path))
+
+
+@pytest.fixture
+def cold_kernels(warm_kernels, monkeypatch):
+    """In a module of warm kernels: here they start as they do for a reader, and die as they do there."""
+    monkeypatch.delenv("JUPYTER_PATH")
 
 
 @pytest.fixture

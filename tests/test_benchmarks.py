@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import BenchmarkError, beside, gpu, paths, report
 from benchmarks.__main__ import main
 from benchmarks.beside import busy_processes, trained
-from benchmarks.book import stages
+from benchmarks.book import Span, spans, stages
 from benchmarks.bound import bound_epoch, products_per_image
 from benchmarks.by_hand import StepByHand
 from benchmarks.growth import AXES, Cost, slope, varied
@@ -152,6 +152,41 @@ def test_the_stages_that_a_build_prints_are_read_back():
         "executing the chapters: 40.5 s\nDone.\n"
     )
     assert stages(printed) == {"elbo": 12, "of it importing": 2.5, "executing the chapters": 40.5}
+
+
+def test_what_ran_when_is_read_off_the_lines_of_a_build():
+    lines = [
+        (1.0, "training the paper's runs ...\n"),
+        (31.5, "mnist: MNIST, K = 2, 14 epochs, seed 1: held-out ELBO -137.12 nats per image (28 s)\n"),
+        (32.0, "training the paper's runs: 31.0 s\n"),
+        (32.0, "executing the chapters ...\n"),
+        (33.0, "  elbo ...\n"),
+        (33.0, "  mnist ...\n"),
+        (40.0, "  elbo executed after 7 s\n"),
+        (40.0, "  kernels starting and importing, added up over the chapters: 2.5 s\n"),
+        (41.0, "  mnist STOPPED after 8 s\n"),
+        (42.0, "executing the chapters: 10.0 s\n"),
+        (42.5, "The book is built (42 s).\n"),
+    ]
+    assert spans(lines) == [
+        Span("training the paper's runs", 1, 32),
+        Span("training mnist", 3.5, 31.5),
+        Span("executing the chapters", 32, 42),
+        Span("elbo", 33, 40),
+    ]
+
+
+def test_the_report_draws_the_longest_command_and_says_how_idle_it_was():
+    waits = [
+        {"command": "make env", "seconds": 10.0, "stages": {}, "processor": 10.0, "spans": []},
+        {"command": "make book", "seconds": 40.0, "stages": {}, "processor": 60.0, "spans": [("mnist", 3.5, 31.5)]},
+    ]
+    text, figure = report.tell_book({"machine": {"cores": 2}, "waits": waits})
+    assert [line.split("|")[2].strip() for line in text.splitlines() if "idle" in line] == ["50%", "25%"]
+    [ax] = figure.axes
+    [bar] = ax.patches
+    assert (bar.get_x(), bar.get_width()) == (3.5, 28)
+    assert [label.get_text() for label in ax.texts] == ["mnist, 28 s"]
 
 
 def test_the_report_gives_each_number_with_its_pair(tmp_path):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import nbformat
 import pytest
+import small_book
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from permissions import as_anybody
@@ -25,6 +26,25 @@ from tools.execute import execute, execute_all
 from tools.executed import KEPT, Executed
 from tools.inputs import environment_digest, inputs_digest
 from tools.record import record
+
+# Kernels are cold only where a test is about how they start and end.
+pytestmark = pytest.mark.usefixtures("warm_kernels")
+
+
+@pytest.fixture(scope="session")
+def executed(tmp_path_factory, warm):
+    """The chapters of the small book, executed once for all tests that begin with that."""
+    root = small_book.make(tmp_path_factory.mktemp("executed") / "book")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", str(warm.jupyter_path))
+        assert fill(root) == ["theory", "trial"]
+    return root / "_build" / "executed"
+
+
+@pytest.fixture
+def filled(book, executed):
+    """The book was executed: what it would keep of that is there, under the same names."""
+    shutil.copytree(executed, book / "_build" / "executed")
 
 
 def kept_in(book):
@@ -142,8 +162,8 @@ HARM = {
 @pytest.mark.fault(
     "An executed chapter, kept from the last build, {harm}", kept="all others; this one alone is executed again"
 )
+@pytest.mark.usefixtures("filled")
 def test_damaged_file_is_named_and_executed_again_and_no_other_is(book, capsys, sees):
-    fill(book)
     damaged, whole = kept_files(book)["theory"], kept_files(book)["trial"]
     before, text = whole.read_bytes(), damaged.read_text(encoding="utf-8")
     theory, trial = chapters(book)
@@ -162,15 +182,15 @@ def test_damaged_file_is_named_and_executed_again_and_no_other_is(book, capsys, 
     assert kept_in(book).read(trial).cells[-1].outputs
 
 
+@pytest.mark.usefixtures("filled")
 def test_lost_file_is_executed_again_without_a_word(book, capsys):
-    fill(book)
     kept_files(book)["theory"].unlink()
     assert fill(book) == ["theory"]
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.usefixtures("filled")
 def test_failed_write_leaves_nothing_and_harms_nothing(book):
-    fill(book)
     theory, _ = chapters(book)
     notebook = kept_in(book).read(theory)
     before = {path: path.read_bytes() for path in (book / "_build" / "executed").iterdir()}
@@ -179,8 +199,8 @@ def test_failed_write_leaves_nothing_and_harms_nothing(book):
     assert {path: path.read_bytes() for path in (book / "_build" / "executed").iterdir()} == before
 
 
+@pytest.mark.usefixtures("filled")
 def test_the_newest_files_of_each_chapter_are_kept(book):
-    fill(book)
     kept, (theory, trial) = kept_in(book), chapters(book)
     notebook = kept.read(theory)
     for n in range(KEPT + 2):
@@ -206,8 +226,8 @@ def test_a_foreign_file_among_those_kept_is_left_alone(book):
     assert sorted(folder.iterdir()) == sorted(foreign)
 
 
+@pytest.mark.usefixtures("filled")
 def test_changed_text_executes_nothing_and_a_changed_caption_is_shown(book):
-    fill(book)
     theory, trial = chapters(book)
     theory.write_text(theory.read_text(encoding="utf-8").replace("1 + 1 = 2", "2 = 1 + 1"), encoding="utf-8")
     trial.write_text(trial.read_text(encoding="utf-8").replace("A *dot*.", "A red dot."), encoding="utf-8")
@@ -217,8 +237,8 @@ def test_changed_text_executes_nothing_and_a_changed_caption_is_shown(book):
 
 
 @pytest.mark.fault("A cell of a chapter raises an error", kept="all other chapters; of this one, nothing")
+@pytest.mark.usefixtures("filled")
 def test_chapter_that_raises_is_named_with_cell_and_traceback(book, sees):
-    fill(book)
     path = write_chapter(
         book, "theory", new_code_cell("1"), new_code_cell("total = 0\nprint(1 / total)"), new_code_cell("3")
     )
@@ -234,8 +254,8 @@ def test_chapter_that_raises_is_named_with_cell_and_traceback(book, sees):
 
 
 @pytest.mark.fault("The kernel of a chapter is killed", kept="all other chapters; of this one, nothing")
+@pytest.mark.usefixtures("filled", "cold_kernels")
 def test_killed_kernel_is_named_with_its_cell(book, sees):
-    fill(book)
     path = write_chapter(book, "theory", new_code_cell("import os"), new_code_cell("os._exit(1)"), new_code_cell("3"))
     stop = asyncio.run(execute(path)).stop
     assert "theory stopped in cell 3 of 4" in str(stop)
@@ -244,6 +264,7 @@ def test_killed_kernel_is_named_with_its_cell(book, sees):
     sees(str(stop))
 
 
+@pytest.mark.usefixtures("cold_kernels")
 def test_kernel_that_does_not_start_stops_its_chapter(book, tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text("import os\nos._exit(1)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -253,6 +274,7 @@ def test_kernel_that_does_not_start_stops_its_chapter(book, tmp_path, monkeypatc
     assert "kernel died" in str(stop)
 
 
+@pytest.mark.usefixtures("cold_kernels")
 def test_imports_are_told_apart_from_the_rest(book):
     first, later = new_code_cell("import time; time.sleep(1)"), new_code_cell("time.sleep(2)")
     start = time.perf_counter()
@@ -273,8 +295,8 @@ def typeset(book):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.mark.usefixtures("filled")
 def test_pages_are_complete_and_a_warning_fails_again_and_again(book):
-    fill(book)
     assert typeset(book).stderr == ""
     publish(book, book / "_build" / "work" / "html", {"inputs": "x"})
     assert site_faults(book, range(1, 2)) == []
@@ -339,8 +361,8 @@ def test_site_is_out_of_date_after_a_rerun(book):
     assert inputs_digest(book, FACTS) != before
 
 
+@pytest.mark.usefixtures("filled")
 def test_each_figure_gets_a_cell_and_a_page_is_staged_alike_twice(book):
-    fill(book)
     staged = [staging.page(kept_in(book).read(book / "book" / "trial.ipynb")) for _ in range(2)]
     assert staged[0] == staged[1]
     cells = nbformat.reads(staged[0].decode(), 4).cells
@@ -487,15 +509,16 @@ def test_read_only_checkout_ends_in_one_line(book, monkeypatch, capsys, sees):
 
 
 @pytest.mark.fault("The build is ended by {signal} while chapters execute", kept="what was executed; no kernel is left")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_execution_says_one_line_and_leaves_no_kernel(book, number, sees):
+@pytest.mark.parametrize(("number", "worth"), [(signal.SIGINT, 1), (signal.SIGTERM, 3)], ids=["warm", "cold"])
+@pytest.mark.usefixtures("cold_kernels")
+def test_interrupted_execution_says_one_line_and_leaves_no_kernel(book, number, worth, sees):
     for name in ("theory", "trial"):
         code = f"import os\nopen({str(book / name)!r}, 'w').write(str(os.getpid()))\nwhile True: pass"
         write_chapter(book, name, new_code_cell(code))
     program = (
-        "import sys; from pathlib import Path; from tools import build, processes; root = Path(sys.argv[1]);"
+        "import sys; from pathlib import Path; from tools import build, warm_kernel; root = Path(sys.argv[1]);"
         f"build.ROOT = root; build.data_facts = lambda: {FACTS}; build.run = lambda *_, cwd: 0;"
-        "sys.exit(build.main())"
+        f"warm_kernel.WORTH = {worth}; sys.exit(build.main())"
     )
     command = [sys.executable, "-c", program, str(book)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -88,6 +88,7 @@ def test_every_chapter_checks_its_parameters_first(path):
 
 @pytest.mark.filterwarnings("default")  # papermill's own
 @pytest.mark.parametrize(("name", "value"), [("latent_dims", 10), ("smoke", "false")])
+@pytest.mark.usefixtures("warm_kernels")
 def test_plain_papermill_stops_before_anything_is_done(tmp_path, name, value):
     path, out = ROOT / "book" / "reparameterization.ipynb", tmp_path / "out.ipynb"
     with pytest.raises(papermill.PapermillExecutionError) as stopped:

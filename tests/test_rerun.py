@@ -18,6 +18,7 @@ from tools import check_site, rerun, rerun_page, rerun_record
 from tools.chapters import ROOT, BookError, read_notebook
 
 papermills_own = pytest.mark.filterwarnings("default")
+pytestmark = pytest.mark.usefixtures("warm_kernels")
 
 
 def with_parameters(book, *cells):
@@ -197,6 +198,7 @@ def test_publishing_removes_pictures_that_no_page_shows(tmp_path):
 
 
 @pytest.mark.fault("In a rerun {what}", kept="no half of the rerun")
+@pytest.mark.usefixtures("cold_kernels")
 @papermills_own
 @pytest.mark.parametrize(
     ("what", "code", "reason", "status"),
@@ -273,7 +275,7 @@ sys.exit(rerun.main([]))
 
 
 @pytest.fixture
-def running(book):
+def running(book, cold_kernels):
     """A rerun in a process of its own whose last cell never ends, and the id of its kernel."""
     pid = book / "pid"
     with_parameters(

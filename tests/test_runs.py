@@ -446,6 +446,9 @@ def run_script(script, *arguments):
     return done.stdout.splitlines(), done.stderr
 
 
+shared_processes = pytest.mark.xdist_group("processes")  # or each worker would start them
+
+
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory, npz_writer):
     """What SCRIPT said, by subject; the config it used; the folder of its stores; and its standard error."""
@@ -465,6 +468,7 @@ def processes(tmp_path_factory, npz_writer):
 @pytest.mark.fault(
     "A process is killed while it stores a run", kept="no half of it; the next call trains it, and clears up"
 )
+@shared_processes
 def test_a_process_killed_while_writing_leaves_no_run(processes, trainings, capsys, monkeypatch, sees):
     said, config, base, _ = processes
     assert said["killed"] == [f"weights {-signal.SIGKILL}", f"rename {-signal.SIGKILL}"]
@@ -483,6 +487,7 @@ def test_a_process_killed_while_writing_leaves_no_run(processes, trainings, caps
 
 
 @pytest.mark.fault("Two processes want the same run", kept="the work of the first: it is trained once, for both")
+@shared_processes
 def test_two_processes_that_want_the_same_run_train_it_once(processes, sees):
     said, _, base, errors = processes
     assert said["locked"].count("trained") == 1
@@ -497,6 +502,7 @@ def test_two_processes_that_want_the_same_run_train_it_once(processes, sees):
 
 
 @pytest.mark.fault("The disk is full where runs are stored", kept="nothing torn; nothing is trained in vain")
+@shared_processes
 def test_a_full_disk_is_said_before_any_training(processes, sees):
     said, _, base, _ = processes
     error, left, status = said["full"]
