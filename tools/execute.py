@@ -34,7 +34,7 @@ class Execution(NamedTuple):
 
 def execute_all(kept: Executed, paths: list[Path]) -> dict[Path, Execution]:
     """Execute chapters and keep those that ran to their end. One that stops does not stop the others."""
-    with warm_kernels(len(paths), THREADS), asyncio.Runner(loop_factory=_Loop) as runner:
+    with warm_kernels(len(paths), THREADS | os.environ), asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(_execute_all(kept, paths))
 
 
