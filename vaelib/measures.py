@@ -112,7 +112,7 @@ def halfway(model: LatentModel, images: Tensor, train: Tensor, *, n_pairs: int =
     a share of that of the mean of the two reconstructions; over random pairs. 1: the way is a fade, as of any linear
     decoder; below 1: it keeps nearer to the data. NaN for a single image, and where the fade never leaves the data.
     """
-    check_axes(images=(images, "N", model.data_dim), train=(train, "M", model.data_dim))
+    check_axes(images=(images, "N", "D"), train=(train, "M", "D"))
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     if len(order) < 2:
         return math.nan

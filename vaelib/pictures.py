@@ -152,7 +152,7 @@ def step_lengths(model: LatentModel, start: Tensor, end: Tensor, *, steps: int =
     For small steps ‖J(z)(end − start)‖ / steps, J being the Jacobian of the pixel means; a jump shows as one long step.
     Raises ValueError for other shapes.
     """
-    check_axes(start=(start, "P", model.latent_dim), end=(end, "P", model.latent_dim))
+    check_axes(start=(start, "P", "K"), end=(end, "P", "K"))
     walk = [model.mean_image(start + share * (end - start)) for share in torch.linspace(0, 1, steps + 1).tolist()]
     return torch.stack([(after - before).norm(dim=1) for before, after in pairwise(walk)], dim=1)
 
