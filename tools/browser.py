@@ -81,7 +81,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 def visit(page: Page, address: str) -> list[str]:
     """Open a page, wait until it is drawn, and return what went wrong: requests elsewhere, missing files, errors.
 
-    Pictures that wait to be scrolled to are loaded as well.
+    Pictures that wait to be scrolled to are loaded as well, and explorers have started.
     """
     wrong: list[str] = []
     base = address.partition("://")[0] + "://"
@@ -100,6 +100,10 @@ def visit(page: Page, address: str) -> list[str]:
 DRAWN = """async () => {
   document.querySelectorAll('img[loading="lazy"]').forEach(image => image.loading = 'eager');
   await Promise.all([...document.images].map(image => image.decode().catch(() => 0)));
+  const waits = '.latent-explorer:not([data-state="live"], [data-state="failed"])';
+  for (let tries = 0; tries < 200 && document.querySelector(waits); tries++) {
+    await new Promise(done => setTimeout(done, 50));
+  }
   await document.fonts.ready;
   await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
 }"""

@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup, NavigableString, Tag
 from PIL import Image
 from sphinx.application import Sphinx
 
-from tools import narrow, paper_map
+from tools import lighter, narrow, paper_map
 
 ICONS = "scripts/fontawesome.js"
 STYLES = "styles/pydata-sphinx-theme.css"
@@ -45,7 +45,7 @@ def finish(site: Path, base: str = "") -> None:
     static = site / "_static"
     icons = _Icons((static / ICONS).read_text(encoding="utf-8"))
     of_paper = paper_sections(site)
-    texts = {}
+    texts, written = {}, []
     for html in sorted(site.rglob("*.html")):
         soup = BeautifulSoup(html.read_text(encoding="utf-8"), "html.parser")
         if static in html.parents or not soup.title:  # the theme's templates
@@ -55,11 +55,13 @@ def finish(site: Path, base: str = "") -> None:
         icons.draw(soup)
         contents(soup, html, of_paper)
         pictures(soup, html)
+        lighter.explorers(soup, site, html)
         describe(soup, html.relative_to(site).as_posix(), base)
         if html.name == SEARCH:
             for script in ("excerpts.js", "_static/search.js"):
                 soup.head.append(soup.new_tag("script", src=script, defer=""))
-        html.write_text(str(soup), encoding="utf-8")
+        written.append(str(soup))
+        html.write_text(written[-1], encoding="utf-8")
         if html.name != SEARCH and (article := soup.find("article")):
             texts[html.relative_to(site).with_suffix("").as_posix()] = sections(article)
     (site / "excerpts.js").write_text(f"const EXCERPTS = {json.dumps(texts, ensure_ascii=False)};\n", encoding="utf-8")
@@ -67,6 +69,10 @@ def finish(site: Path, base: str = "") -> None:
     styles.write_text(without_icon_font(styles.read_text(encoding="utf-8")), encoding="utf-8")
     for unused in {*static.rglob("*.map"), *(static / "vendor").rglob("fa-*"), *static.glob(f"{ICONS}*")}:
         unused.unlink()
+    if (site / SEARCH).is_file():  # pages of reruns share their style sheets with others
+        known = lighter.words(written, (script.read_text(encoding="utf-8") for script in static.rglob("*.js")))
+        for sheet in static.rglob("*.css"):
+            sheet.write_text(lighter.used(sheet.read_text(encoding="utf-8"), known), encoding="utf-8")
 
 
 class _Icons:
