@@ -13,7 +13,7 @@ from scipy.stats import multivariate_normal
 import vaelib
 from tools.chapters import ROOT, pages, read_notebook
 from vaelib import bounds, claims, densities, evidence, measures, report, results
-from vaelib.claims import examples, judging, known, robustness, strengths, theory, variants
+from vaelib.claims import examples, identities, judging, known, robustness, strengths, theory, variants
 from vaelib.claims.judging import Claim, Entry, Unrecorded, judged, word
 from vaelib.claims.page import SECTIONS, Ledger
 from vaelib.config import TrainConfig
@@ -119,15 +119,15 @@ IDEAL = {
     "layout": {"outside": 1, "told": 0.3},
     "repair": {"vae": 0.3, "ae": 0.5, "pca": 0.6, "mean": 0.7, "whole": 0.8},
     "boots_axes": {"one": 0.8, "one_rank": 0.9, "apart": 0.8, "apart_rank": 0.9, "as_numbered": 0.8},
-    "boots_dimension": {"kl": 2, "sum_fall": 2},
-    "variants_autoencoder": {"sigma": 0.001, "behind": 0.2},
+    "boots_dimension": {"kl": 2, "sum_fall": 2, "norm": 2},
+    "variants_autoencoder": {"sigma": 0.001, "behind": 0.2, "spread": 3},
     "variants_pinwheel": {"inside": 0.95},
     "variants_sparse": {"share": 0.8},
-    "strengths_kl": {"told_vae": 0.52, "told_ae": 0.9, "sharp_drawn": 0.1, "regained": 0.8},
+    "strengths_kl": {"told_vae": 0.52, "told_ae": 0.9, "sharp_drawn": 0.1, "sharp_vae": 0.2, "regained": 0.8},
     "strengths_axes": {"apart": 0.8, "apart_rank": 0.9, "loss_0": 0.1, "loss_45": 0.3},
     "strengths_widths": {"heldout": -150, "gap": 30, "at_code": 10},
     "strengths_seeds": {"heldout": -150},
-    "strengths_halves": {"encoder": 30, "neither": 10},
+    "strengths_halves": {"encoder": 30, "decoder": 30, "neither": 10},
 }
 NULL = {
     "planes": {"gain": -5, "votes": -0.1, "halfway": 1.1, "distance": 1.2},
@@ -136,19 +136,19 @@ NULL = {
     "layout": {"outside": -1, "told": -0.3},
     "repair": {"vae": 1.1, "ae": 0.5, "pca": 0.6, "mean": 0.7, "whole": 1.8},
     "boots_axes": {"one": 0.1, "one_rank": 0.1, "apart": 0.1, "apart_rank": 0.1, "as_numbered": -0.8},
-    "boots_dimension": {"kl": 15, "sum_fall": 15},
-    "variants_autoencoder": {"sigma": 0.1, "behind": 5},
+    "boots_dimension": {"kl": 15, "sum_fall": 15, "norm": 20},
+    "variants_autoencoder": {"sigma": 0.1, "behind": 5, "spread": 0.5},
     "variants_pinwheel": {"inside": 0.2},
     "variants_sparse": {"share": 0.2},
-    "strengths_kl": {"told_vae": 0.9, "told_ae": 0.7, "sharp_drawn": 0.9, "regained": 0.1},
+    "strengths_kl": {"told_vae": 0.9, "told_ae": 0.7, "sharp_drawn": 0.9, "sharp_vae": 0.95, "regained": 0.1},
     "strengths_axes": {"apart": 0.1, "apart_rank": 0.1, "loss_0": 0.3, "loss_45": 0.1},
     "strengths_widths": {"heldout": -150, "gap": 30, "at_code": -10},
     "strengths_seeds": {"heldout": -150},
-    "strengths_halves": {"encoder": 10, "neither": 30},
+    "strengths_halves": {"encoder": 10, "decoder": 10, "neither": 30},
 }
 RECORDED = [  # judged by recorded runs alone
     *(claim.id for part in (strengths, examples) for claim in part.CLAIMS if claim.judge),
-    *("prior-clusters", "prior-sparsity"),
+    *("prior-pull", "prior-clusters", "prior-sparsity"),
 ]
 RECORDED = [name for name in RECORDED if name not in ("prior-axes", "layers")]
 
@@ -276,6 +276,12 @@ COMPUTED = {
     "norm-penalty": "reproduced",
     "prior-axes": "not reproduced",
     "layers": "not reproduced",
+    "equation-4": "reproduced",
+    "equation-7": "reproduced",
+    "equation-9": "reproduced",
+    "deterministic": "reproduced",
+    "equation-20": "partly",
+    "pushed-to-zero": "partly",
 }
 
 
@@ -302,6 +308,8 @@ BROKEN = {
     "bound": (densities, "kl_to_standard_normal", lambda f: times(-1, f)),
     "two-forms": (densities, "kl_to_standard_normal", lambda f: times(1.01, f)),
     "tight": (bounds, "log_marginal", lambda f: times(1.01, f)),
+    "equation-7": (densities, "kl_to_standard_normal", lambda f: times(1.01, f)),
+    "equation-9": (densities, "gaussian_log_likelihood", lambda f: times(1.01, f)),
     "after-training": (bounds, "log_marginal", lambda f: lambda model, x, **how: bounds.elbo(model, x).elbo.detach()),
 }
 
@@ -451,7 +459,7 @@ def test_no_module_of_the_ledger_types_an_outcome():
     """A verdict comes from `above`, `below`, `equal`, `every_seed` or `exact`: none is built by hand."""
     for path in (ROOT / "vaelib" / "claims").glob("*.py"):
         assert not re.search(r"\bVerdict\(", path.read_text("utf-8")), path.name
-    assert {variants, theory} <= set(claims.PARTS)
+    assert {variants, theory, identities} <= set(claims.PARTS)
 
 
 def test_what_is_drawn_only_here_is_what_is_recorded(world):

@@ -3,7 +3,7 @@
 `LEDGER` lists them in the paper's order; `ledger()` judges them.
 """
 
-from vaelib.claims import examples, robustness, strengths, theory, variants
+from vaelib.claims import examples, identities, robustness, strengths, theory, variants
 from vaelib.claims.examples import only_here
 from vaelib.claims.judging import NOT_YET, WORDS, Claim, Entry, Unrecorded, judged, word
 from vaelib.claims.page import Ledger
@@ -13,7 +13,7 @@ def _place(claim: Claim) -> list[int]:
     return [int(number) for number in claim.section.split(".")]
 
 
-PARTS = theory, variants, strengths, robustness, examples
+PARTS = theory, identities, variants, strengths, robustness, examples
 LEDGER = tuple(sorted((claim for part in PARTS for claim in part.CLAIMS), key=_place))
 
 

@@ -112,6 +112,19 @@ def encoder() -> Sequence[Verdict]:
     )
 
 
+def decoder() -> Sequence[Verdict]:
+    halves = numbers("strengths_halves", width(WIDE, FEW))
+    return (
+        above(
+            "a wide decoder alone memorizes",
+            rules.excess(halves, "decoder", "neither"),
+            0,
+            of="nats that a wide decoder adds to the gap of two narrow halves",
+            form=".1f",
+        ),
+    )
+
+
 def no_guarantee() -> Sequence[Verdict]:
     gap = numbers("strengths_widths", width(WIDE, FEW))["at_code"]
     return (
@@ -168,6 +181,12 @@ CLAIMS = (
         "fig-strengths-blur-sizes", blur_by_objective,
     ),
     Claim(
+        "no-closed-form", "3.2", "VAEs have no simple closed-form solution.",
+        "None: a linear decoder has one, that of probabilistic principal components.",
+        "chapter-strengths-and-weaknesses",
+        reason="That no formula exists for deep networks is a statement about all formulas, which no run decides.",
+    ),
+    Claim(
         "local-optima", "3.2", "Training is iterative and can end in sub-optimal solutions.",
         "How far seeds end from their mean, beside a linear model.", "fig-strengths-seeds", complexity,
     ),
@@ -184,6 +203,10 @@ CLAIMS = (
     Claim(
         "memorizing-encoder", "3.2", "An over-parameterized encoder can memorize each example.",
         "One wide and one narrow half, in all combinations.", "fig-strengths-halves", encoder,
+    ),
+    Claim(
+        "memorizing-decoder", "3.2", "An over-parameterized decoder can reconstruct what was memorized.",
+        "One wide and one narrow half, in all combinations.", "fig-strengths-halves", decoder,
     ),
     Claim(
         "no-guarantee", "3.2", "The KL term somewhat controls overfitting, without a guarantee.",

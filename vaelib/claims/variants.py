@@ -13,7 +13,7 @@ from vaelib import densities, evidence
 from vaelib.claims.judging import Claim, difference, numbers
 from vaelib.claims.known import SAME, known, off, seeded, within
 from vaelib.report import rules
-from vaelib.report.verdicts import Verdict
+from vaelib.report.verdicts import Verdict, above
 
 
 def at_zero() -> tuple[Verdict, ...]:
@@ -30,6 +30,11 @@ def penalty() -> tuple[Verdict, ...]:
         kl = kl_divergence(Normal(mu, torch.full_like(mu, sigma)), Normal(0.0, 1.0)).sum(1)
         gaps.append(off(kl, mu.square().sum(1) / 2 + rest))
     return (within("at a fixed σ the KL is ½‖μ‖² and a constant", max(gaps), of="nats apart, four σ", limit=SAME),)
+
+
+def pull() -> tuple[Verdict, ...]:
+    spread = numbers("variants_autoencoder", evidence.GARMENTS)["spread"]
+    return (above("the KL term keeps codes near the prior's mean", spread, 1, of="an autoencoder's ‖z‖, over a VAE's"),)
 
 
 def clustered() -> Sequence[Verdict]:
@@ -55,6 +60,11 @@ CLAIMS = (
     Claim(
         "norm-penalty", "2.6.1", "The KL term regularizes the norm of the code.",
         "(18) at one σ for all codes, taken apart.", "fig-variants-limit", penalty,
+    ),
+    Claim(
+        "prior-pull", "2.6.2", "The KL term pushes q(z|x) towards the prior.",
+        "Codes of garments, in the root mean square: an autoencoder's over those of the VAE with the same layers.",
+        "fig-variants-limit", pull,
     ),
     Claim(
         "prior-clusters", "2.6.2", "A clustered prior leads to clustered codes.",
