@@ -97,5 +97,7 @@ def record(workers: int, rows: int, folder: Path) -> float:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(io.StringIO()):
         os.environ["VAELIB_RUNS"] = f"{place}/runs"
-        total = record(int(sys.argv[1]), int(sys.argv[2]), Path(place))
+        from benchmarks import many  # in workers it has this name: digests of code hold it
+
+        total = many.record(int(sys.argv[1]), int(sys.argv[2]), Path(place))
     print(total)
