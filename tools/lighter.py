@@ -11,8 +11,8 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup, Tag
 
-# A rule with nothing nested in it, and what may stand before its selectors. A selector's commas and classes in brackets,
-# as in :not(.a, .b), are left alone.
+# A rule with nothing nested in it, and what may stand before its selectors. Commas and classes in brackets, as in
+# :not(.a, .b), are left alone.
 RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
 LEAD = re.compile(r"(?:\s|/\*.*?\*/|@[^;{}]*;)*", re.DOTALL)
 COMMA = re.compile(r",(?![^(]*\))")
