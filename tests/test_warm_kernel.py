@@ -85,4 +85,4 @@ def test_kernel_and_server_end_with_a_process_that_is_killed(book):
             assert alive(kernel) and alive(server)
         finally:
             process.kill()
-    wait_for(lambda: not alive(server) and not alive(kernel), 10)
+    wait_for(lambda: not alive(server) and not alive(kernel))
