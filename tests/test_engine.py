@@ -316,7 +316,7 @@ def test_recording_that_is_ended_keeps_what_was_finished(recording, number, sees
     (recording.folder / "waits").touch()
     process = recording("dice", "--workers", "2")
     table = recording.folder / "results" / "dice.csv"
-    wait_for(lambda: (recording.folder / "log-6-3").exists() and len(table.read_text().splitlines()) == 5)
+    wait_for(lambda: (recording.folder / "log-6-3").exists() and len(table.read_text().splitlines()) == 5, 300)
     workers = workers_of(process.pid)
     process.send_signal(number)
     status, out, err = ended_recording(process)
@@ -343,7 +343,7 @@ def test_a_cluster_makes_the_same_tables_and_may_lose_a_worker(recording, cluste
     (recording.folder / "waits").touch()
     workers = [worker(address, "--preload", "own_parts") for _ in range(2)]
     process = recording("--scheduler", address)
-    wait_for(lambda: all((recording.folder / f"log-{faces}-3").exists() for faces in (6, 20)), 120)
+    wait_for(lambda: all((recording.folder / f"log-{faces}-3").exists() for faces in (6, 20)), 300)
     workers[0].kill()
     (recording.folder / "waits").unlink()
     status, out, err = ended_recording(process)
@@ -368,7 +368,7 @@ def test_a_scheduler_that_is_lost_is_one_line(recording, cluster, monkeypatch, s
     worker(address, "--preload", "own_parts")
     process = recording("dice", "--scheduler", address)
     table = recording.folder / "results" / "dice.csv"
-    wait_for(lambda: table.exists() and len(table.read_text().splitlines()) == 5, 120)
+    wait_for(lambda: table.exists() and len(table.read_text().splitlines()) == 5, 300)
     lost.kill()
     status, out, err = ended_recording(process)
     assert status == 2, out
