@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 IMPORTS = (
@@ -166,7 +166,11 @@ def _kernel(connection: socket.socket) -> None:
 
 
 def connect(address: str, *arguments: str) -> None:
-    """Stand for a forked kernel: pass signals on, end when it ends. Its `arguments` begin with the connection file."""
+    """Stand for a forked kernel: pass signals on, end when it ends or who began this does.
+
+    The `arguments` begin with Jupyter's connection file.
+    """
+    parent = os.getppid()
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(address)
         request = {"cwd": os.getcwd(), "environment": dict(os.environ), "arguments": arguments}
@@ -174,8 +178,11 @@ def connect(address: str, *arguments: str) -> None:
         kernel = int(connection.makefile().readline())
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, _: os.kill(kernel, number))
-        while connection.recv(1):
-            pass
+        connection.settimeout(0.5)
+        while os.getppid() == parent:
+            with suppress(TimeoutError):
+                if not connection.recv(1):
+                    break
 
 
 if __name__ == "__main__":
