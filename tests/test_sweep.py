@@ -38,7 +38,7 @@ KEPT = "Interrupted. What was rerun so far is kept; the same command goes on fro
 
 
 @pytest.fixture
-def own_book(book, warm_kernels):
+def own_book(book):
     return with_tools(book)
 
 
@@ -230,7 +230,6 @@ def test_one_that_always_fails_is_reported_once_and_the_rest_go_on(own_book, see
     "The process of one rerun of a sweep always dies, that of another once",
     kept="all others, and the one that died once; the other is given up after three times",
 )
-@pytest.mark.usefixtures("cold_kernels")
 def test_one_that_dies_is_tried_again_and_one_that_always_dies_is_given_up(own_book, sees):
     dies = "import os\nonce = not os.path.exists(f'log-{latent_dim}')\nopen(f'log-{latent_dim}', 'a')"
     kill = "if latent_dim == 2 or (once and latent_dim == 3): os.kill(os.getpid(), 9)"
