@@ -522,9 +522,13 @@ def test_interrupted_execution_says_one_line_and_leaves_no_kernel(book, number, 
     )
     command = [sys.executable, "-c", program, str(book)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        wait_for(lambda: all((book / name).is_file() and (book / name).read_text() for name in ("theory", "trial")))
-        process.send_signal(number)
-        _, said = process.communicate(timeout=30)
+        try:
+            pids = book / "theory", book / "trial"
+            wait_for(lambda: all(path.is_file() and path.read_text() for path in pids), 300)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert said.strip() == "Interrupted. What was trained and executed so far is kept."
     kernels = [int((book / name).read_text()) for name in ("theory", "trial")]
