@@ -13,8 +13,10 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import papermill
 import pytest
+from sklearn.datasets import load_digits
 
 from tools.chapters import QUIET_KERNEL, ROOT, chapters, find_stop, parameters, read_notebook
 from tools.warm_kernel import ENVIRONMENT, Warm
@@ -62,6 +64,13 @@ def cases(in_part: Callable[[Path, int | None], bool]) -> list:
 FIRST, AGAIN = cases(lambda path, size: size not in LEFT_OUT), cases(lambda path, size: size == again_at(path))
 
 
+def few_digits(folder: Path, images: int) -> Path:
+    """A file of one's own, of a few real digits of 8 × 8 bytes, with labels."""
+    path, digits = folder / f"{images}.npz", load_digits()
+    np.savez(path, images=(digits.images[:images] * 255 / 16).astype(np.uint8), labels=digits.target[:images])
+    return path
+
+
 class Executions:
     """The smoke runs of one worker: papermill's outputs, each made once; for each time a store and a server."""
 
@@ -82,10 +91,12 @@ class Executions:
             **ENVIRONMENT,
         }
 
-    def _run(self, time: str, name: str, latent_dim: int | None) -> Path:
-        """A chapter as papermill left it, the "first" or the "second" time."""
-        out = self.folder / f"{name}-K{latent_dim}-{time}.ipynb"
+    def _run(self, time: str, name: str, latent_dim: int | None, images: int | None = None) -> Path:
+        """A chapter as papermill left it, the "first" or the "second" time; on so many `images` of a file."""
+        out = self.folder / f"{name}-K{latent_dim}-{images or 'all'}-{time}.ipynb"
         values = smoke_parameters(CHAPTERS[name], latent_dim)
+        if images:
+            values["dataset"] = str(few_digits(self.folder, images))
         if time not in self.kernels:
             self.kernels[time] = Warm(self.folder)
         with pytest.MonkeyPatch.context() as patch:
@@ -150,6 +161,15 @@ def test_chapter_runs_in_smoke_mode(executions, name, latent_dim):
     wanted = smoke_parameters(CHAPTERS[name], latent_dim)
     assert len(injected) == bool(wanted)
     assert all(f"{key} = {value!r}".replace("'", '"') in injected[0] for key, value in wanted.items())
+
+
+@pytest.mark.parametrize("name", [name for name, path in CHAPTERS.items() if "dataset" in parameters(path)])
+@pytest.mark.filterwarnings("default")
+def test_chapter_runs_on_a_file_of_twenty_images(executions, name):
+    """Of which three are held out: fewer than the neighbours, groups or pairs that are looked at of more."""
+    path = executions.run("first", name, 2, 20)
+    assert find_stop(name, read_notebook(path)) is None
+    assert any("/20.npz" in cell["source"] for cell in code_cells(path))
 
 
 @pytest.mark.parametrize(("name", "latent_dim"), AGAIN)

@@ -1,5 +1,7 @@
 """A sweep of a real chapter, of 7 latent sizes × 3 seeds, killed 50 times at random moments, ends as one left alone.
 
+A smaller one ends the same on two workers of Dask, on one that is left of two, and after its scheduler was killed.
+
 The better part of an hour on one core: `pytest -m kills -s` runs it. It prints what each kill hit.
 """
 
@@ -7,6 +9,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -57,9 +60,9 @@ class Place:
             **os.environ, **nowhere, "VAELIB_DATA": str(folder / "no-data"), "VAELIB_RUNS": str(self.runs),
         }  # fmt: skip
 
-    def begin(self, latent_sizes, seeds) -> subprocess.Popen:
+    def begin(self, latent_sizes, seeds, *more: str) -> subprocess.Popen:
         grid = [f"LATENT_DIM={' '.join(map(str, latent_sizes))}", f"SEED={' '.join(map(str, seeds))}"]
-        words = [f"CHAPTER={CHAPTER}", f"DATASET={DATASET}", "SMOKE=1", "WORKERS=1", *grid]
+        words = [f"CHAPTER={CHAPTER}", f"DATASET={DATASET}", "SMOKE=1", "WORKERS=1", *grid, *more]
         return subprocess.Popen(
             [sys.executable, "-m", "tools.sweep", *words], cwd=self.root, env=self.environment,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -75,6 +78,10 @@ class Place:
             except (psutil.AccessDenied, psutil.NoSuchProcess):
                 pass
         return found
+
+    def forget(self) -> None:
+        shutil.rmtree(self.reruns)
+        shutil.rmtree(self.runs)
 
     def finished(self) -> dict[str, tuple[int, bytes]]:
         """What has been done and need not be done again: reruns by their records, and runs, with when each was made."""
@@ -149,9 +156,12 @@ def kill(place: Place, process: subprocess.Popen, number: signal.Signals) -> Non
         assert "Traceback" not in said, said
 
 
-def swept(place: Place, latent_sizes, seeds) -> str:
-    process = place.begin(latent_sizes, seeds)
-    said, _ = process.communicate()
+def swept(place: Place, latent_sizes, seeds, *more: str) -> str:
+    return ended(place, latent_sizes, seeds, place.begin(latent_sizes, seeds, *more))
+
+
+def ended(place: Place, latent_sizes, seeds, process: subprocess.Popen) -> str:
+    said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
     assert place.there() == len(latent_sizes) * len(seeds)
     return said
@@ -196,8 +206,7 @@ def resumed_as_if_undisturbed(folder: Path, latent_sizes, seeds, kills: int) -> 
     assert process.returncode == 0, said
     undisturbed = place.left()
     print(f"\nundisturbed: {time.monotonic() - start:.0f} s, {first:.0f} s until the first rerun", flush=True)
-    shutil.rmtree(place.reruns)
-    shutil.rmtree(place.runs)
+    place.forget()
     hits = killed(place, latent_sizes, seeds, kills, LONGEST * first)
     before, count = place.finished(), place.there()
     said = swept(place, latent_sizes, seeds)
@@ -220,3 +229,53 @@ def test_a_sweep_that_is_killed_50_times_ends_as_one_left_alone(tmp_path):
     hits = resumed_as_if_undisturbed(tmp_path, LATENT_SIZES, SEEDS, KILLS)
     assert hits.total() == KILLS
     assert {phase for _, phase in hits} >= {BEGINNING, TRAINING, CELLS, TYPESETTING, PUBLISHING}
+
+
+# --- a cluster
+
+
+def table(said: str) -> list[list[str]]:
+    """The rows of a sweep's last table, without the seconds, which are never the same, and whether they were there."""
+    [rows] = re.findall(r"^ .*seconds.*held-out ELBO *\n((?:.+\n)+)", said, flags=re.M)
+    rows = re.findall(rf"^{CHAPTER}.*", rows, flags=re.M)
+    return [re.sub(r"was there|\brerun\b|(?<![-.\d])\d+\.\d\b", "", row).split() for row in rows]
+
+
+@pytest.mark.kills
+def test_two_workers_of_dask_give_what_one_process_gives_and_lose_nothing_when_killed(tmp_path, cluster):
+    place, grid, (scheduler, worker) = Place(tmp_path), ((1, 3), (0,)), cluster
+    here = table(swept(place, *grid))
+    undisturbed = place.left()
+    assert len(here) == 2 and len({tuple(row) for row in here}) == 2
+
+    process, address = scheduler()
+    workers = [worker(address), worker(address)]
+    place.forget()
+    assert table(swept(place, *grid, "--scheduler", address)) == here
+    assert place.left() == undisturbed
+    print("\ntwo workers: the same table and the same files", flush=True)
+
+    place.forget()
+    sweeping = place.begin(*grid, "--scheduler", address)
+    wait_for(lambda: len(list(place.reruns.glob(".unfinished-*/*.ipynb"))) == 2, PATIENCE)  # both are at work
+    workers[0].kill()
+    assert table(ended(place, *grid, sweeping)) == here
+    assert place.left() == undisturbed
+    print("one of two workers killed: the same", flush=True)
+
+    place.forget()
+    sweeping = place.begin(*grid, "--scheduler", address)
+    wait_for(place.there, PATIENCE)
+    process.kill()
+    said, _ = sweeping.communicate(timeout=PATIENCE)
+    assert sweeping.returncode == 2, said
+    assert said.splitlines()[-1].startswith("sweep: the scheduler is gone. What was done is kept")
+    wait_for(lambda: not place.processes(), PATIENCE)
+    before, count = place.finished(), place.there()
+    said = swept(place, *grid)
+    assert f"{count} of them there, {2 - count} to run" in said
+    after = place.finished()
+    assert {name: after[name] for name in before} == before
+    assert table(said) == here
+    assert place.left() == undisturbed
+    print(f"scheduler killed with {count} of 2 done: the same", flush=True)

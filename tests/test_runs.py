@@ -612,6 +612,15 @@ def test_a_change_of_code_or_torch_is_another_run(tiny_npz, trainings, monkeypat
     assert len(trainings) == 3
 
 
+def test_what_a_gpu_computes_is_another_run(tiny_npz, trainings, monkeypatch):
+    """It adds in another order, so its weights are other ones; no GPU is needed to ask for them."""
+    get_or_train(tiny_npz, device="cpu")
+    monkeypatch.setattr(runs, "resolve_device", lambda device: torch.device("cuda"))
+    assert runs.stored(tiny_npz) is None
+    get_or_train(tiny_npz, device="cpu")
+    assert len(trainings) == 2
+
+
 def test_runs_are_kept_in_the_project_unless_told_otherwise(tmp_path, monkeypatch):
     assert runs.store() == tmp_path / "runs"
     monkeypatch.delenv("VAELIB_RUNS")
