@@ -2,7 +2,7 @@
 
 A smaller one ends the same on two workers of Dask, on one that is left of two, and after its scheduler was killed.
 
-The better part of an hour on one core: `pytest -m kills -s` runs it. It prints what each kill hit.
+An hour or more on one core: `pytest -m kills -s` runs it. It prints what each kill hit.
 """
 
 import contextlib
@@ -92,10 +92,11 @@ class Place:
         return len(list(self.reruns.glob(".records/*.json")))
 
     def phase(self) -> str:
-        folders = list(self.reruns.glob(".unfinished-*"))
+        # Those of reruns that were killed have no process that holds their lock.
+        folders = [folder for folder in self.reruns.glob(".unfinished-*") if held(folder / "lock")]
         if not folders:
             return BEFORE
-        if held(self.reruns / ".lock") or self.half_published():
+        if held(self.reruns / ".lock") and any((folder / "html").exists() for folder in folders):
             return PUBLISHING
         if any((folder / "source").exists() for folder in folders):
             return TYPESETTING
@@ -107,10 +108,10 @@ class Place:
             return BEFORE
         return CELLS if any('"execution_count": 1' in text for text in notebooks) else BEGINNING
 
-    def half_published(self) -> bool:
-        """Whether a page or a notebook stands in its place without its record."""
+    def half_published(self) -> set[str]:
+        """The reruns of which a page or a notebook stands in its place without its record."""
         places = {path.stem for suffix in ("html", "ipynb") for path in self.reruns.glob(f"{CHAPTER}*.{suffix}")}
-        return bool(places - {path.stem for path in self.reruns.glob(".records/*.json")})
+        return places - {path.stem for path in self.reruns.glob(".records/*.json")}
 
     def left(self) -> dict[str, object]:
         """All that a reader or a later rerun finds, by its place; but for seconds, which are never the same."""
@@ -135,13 +136,13 @@ class Place:
 
 def held(lock: Path) -> bool:
     """Whether a process has the lock; a file that is not there is not made."""
-    if not lock.exists():
-        return False
     try:
-        with FileLock(lock, timeout=0):
+        with FileLock(lock, timeout=0) if lock.exists() else contextlib.nullcontext():
             return False
     except Timeout:
         return True
+    except FileNotFoundError:  # its folder went meanwhile
+        return False
 
 
 def kill(place: Place, process: subprocess.Popen, number: signal.Signals) -> None:
@@ -182,12 +183,12 @@ def killed(place: Place, latent_sizes, seeds, kills: int, longest: float, *, see
     """Begin a sweep, kill it, and begin it again, so many times; how often each kind of kill hit what."""
     draw, hits = random.Random(seed), Counter()
     for turn in range(kills):
-        before, process = place.finished(), place.begin(latent_sizes, seeds)
+        before, halves, process = place.finished(), place.half_published(), place.begin(latent_sizes, seeds)
         until(place, process, draw.choice(AIMS), longest, draw)
         assert process.poll() is None, "the sweep was over before all kills: draw shorter times"
         phase, number = place.phase(), SIGNALS[turn % len(SIGNALS)]
         kill(place, process, number)
-        if place.half_published():
+        if place.half_published() - halves:
             phase = PUBLISHING
         hits[number.name, phase] += 1
         after = place.finished()
