@@ -72,13 +72,13 @@ def test_citation_has_the_version_of_the_project():
 
 def test_first_page_says_how_to_cite_as_the_file_for_programs_does():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    page = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    page = " ".join((ROOT / "book" / "index.md").read_text(encoding="utf-8").split())
     [paper] = citation["references"]
     assert citation["message"].removesuffix(".") in page
     assert f"version = {{{citation['version']}}}" in page
     assert [f"{{{entry['title']}}}".replace("'On", "`On") in page for entry in (citation, paper)] == [True, True]
-    assert f"author  = {{{{{citation['authors'][0]['name']}}}}}" in page
-    assert f"year   = {{{paper['date-released'].year}}}" in page
+    assert f"author = {{{{{citation['authors'][0]['name']}}}}}" in page
+    assert f"year = {{{paper['date-released'].year}}}" in page
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)

@@ -19,7 +19,6 @@
       this.walk = [this.z, this.heldout(Math.max(other, this.labels.length > 1 ? 1 : 0)).q.mu];
       this.controls();
       own.listen(this);
-      this.said = "";
       this.restyle();
     }
 

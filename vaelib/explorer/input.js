@@ -5,6 +5,12 @@
   const TAP = 5; // CSS pixels that a pointer may move and still have tapped
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
+  // Where in a canvas, within its border, a pointer is, in CSS pixels.
+  const within = (canvas, event) => {
+    const box = canvas.getBoundingClientRect();
+    return [event.clientX - box.left - canvas.clientLeft, event.clientY - box.top - canvas.clientTop];
+  };
+
   // Pixels (D) in [0, 1] as grey on a canvas, `left` columns in; 0 is black.
   own.paint = (canvas, [height, width], pixels, left = null) => {
     if (left === null && (canvas.width !== width || canvas.height !== height)) [canvas.width, canvas.height] = [width, height];
@@ -23,8 +29,8 @@
       this.pen = [shape[1] / 2, shape[0] / 2];
       let last = null;
       const at = (event) => {
-        const box = canvas.getBoundingClientRect();
-        return [((event.clientX - box.left) / box.width) * shape[1], ((event.clientY - box.top) / box.height) * shape[0]];
+        const [x, y] = within(canvas, event);
+        return [(x / canvas.clientWidth) * shape[1], (y / canvas.clientHeight) * shape[0]];
       };
       canvas.addEventListener("pointerdown", (event) => {
         canvas.setPointerCapture(event.pointerId);
@@ -110,10 +116,7 @@
   own.listen = (explorer) => {
     const { surface, sheet, meta, root } = explorer;
     const canvas = surface.canvas;
-    const at = (event) => {
-      const box = canvas.getBoundingClientRect();
-      return [event.clientX - box.left - canvas.clientLeft, event.clientY - box.top - canvas.clientTop];
-    };
+    const at = (event) => within(canvas, event);
     const dotAt = (place, reach) => (surface.shows.codes ? surface.nearest(...place, reach) : -1);
     let down = null;
     canvas.addEventListener("pointerdown", (event) => {

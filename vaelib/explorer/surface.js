@@ -159,26 +159,27 @@
       this.drawWalk(context, walk);
       this.drawEllipses(context, q);
       const at = this.toPixel(z);
-      for (const [width, colour] of [[6, this.ink.paper], [3, this.ink.text]]) {
+      this.outline(context, 3, this.ink.text, () => context.arc(...at, 7, 0, 7));
+      return missing;
+    }
+
+    // A line with a margin of paper, so that it can be seen on anything.
+    outline(context, width, colour, path) {
+      for (const [wide, ink] of [[width + 3, this.ink.paper], [width, colour]]) {
         context.beginPath();
-        context.arc(...at, 7, 0, 7);
-        context.lineWidth = width;
-        context.strokeStyle = colour;
+        path();
+        context.lineWidth = wide;
+        context.strokeStyle = ink;
         context.stroke();
       }
-      return missing;
     }
 
     drawWalk(context, ends) {
       const [a, b] = ends.map((z) => this.toPixel(z));
-      for (const [width, colour] of [[5, this.ink.paper], [2, this.ink.text]]) {
-        context.beginPath();
+      this.outline(context, 2, this.ink.text, () => {
         context.moveTo(...a);
         context.lineTo(...b);
-        context.lineWidth = width;
-        context.strokeStyle = colour;
-        context.stroke();
-      }
+      });
       context.font = "bold 13px sans-serif";
       context.textAlign = "center";
       context.textBaseline = "middle";
@@ -201,14 +202,10 @@
       const radii = dims.length > 1 ? [0.5, 0.05].map((left) => Math.sqrt(-2 * Math.log(left))) : [0.674, 1.96];
       for (const radius of radii) {
         const size = dims.map((k) => Math.max(radius * sigma[k] * unit, 1));
-        for (const [width, colour] of [[4, this.ink.paper], [2, this.ink.q]]) {
-          context.beginPath();
+        this.outline(context, 2, this.ink.q, () => {
           if (dims.length > 1) context.ellipse(...at, size[0], size[1], 0, 0, 7);
           else context.rect(at[0] - size[0], at[1] - 14, 2 * size[0], 28);
-          context.lineWidth = width;
-          context.strokeStyle = colour;
-          context.stroke();
-        }
+        });
       }
     }
   };
