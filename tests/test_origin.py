@@ -65,7 +65,7 @@ def said_on(root, page="book/a", title="A & <B>", others=()):
     config = SimpleNamespace(checkout=str(root))
     env = SimpleNamespace(titles={page: SimpleNamespace(astext=lambda: title)}, found_docs={page, *others})
     context = {"header_buttons": [], "page_source_suffix": ".ipynb", "theme_extra_footer": "MIT licence."}
-    context["pathto"] = lambda name: f"../{name}.html"
+    context["pathto"] = lambda name: "#" if name == page else f"../{name}.html"
     buttons._Buttons(SimpleNamespace(config=config))(SimpleNamespace(env=env), page, "page.html", context, object())
     links = [link for group in context["header_buttons"] for link in group["buttons"]]
     return {link["text"]: link["url"] for link in links}, context["theme_extra_footer"]
@@ -164,6 +164,7 @@ def test_a_folder_without_commits_has_no_date(tmp_path):
 def test_footer_leads_to_how_to_cite_where_there_is_such_a_page(tmp_path):
     link = ' <a class="cite" href="../book/index.html#cite">Cite this book</a>'
     assert said_on(tmp_path, others=["book/index"])[1] == f"MIT licence.{link}"
+    assert '<a class="cite" href="#cite">' in said_on(tmp_path, page="book/index")[1]
 
 
 def test_site_is_out_of_date_after_another_origin_commit_or_address(checkout, monkeypatch):

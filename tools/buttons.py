@@ -43,7 +43,7 @@ class _Buttons:
         if self.commit:
             context["theme_extra_footer"] = f"{context.get('theme_extra_footer') or ''} As of {self.commit}."
         if CITE[0] in app.env.found_docs:  # not beside the page of a rerun
-            place = f"{context['pathto'](CITE[0])}#{CITE[1]}"
+            place = f"{context['pathto'](CITE[0]).rstrip('#')}#{CITE[1]}"  # of the page itself it says "#"
             footer = context.get("theme_extra_footer") or ""
             context["theme_extra_footer"] = f'{footer} <a class="cite" href="{place}">Cite this book</a>'
 
