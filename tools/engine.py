@@ -5,6 +5,7 @@ result means is for those to say who ask for it.
 """
 
 import io
+import logging
 import multiprocessing
 import os
 import signal
@@ -95,6 +96,7 @@ def _cluster(scheduler: str) -> Iterator[Pool]:
         raise BookError(
             "a scheduler needs dask.distributed, which is not installed: pip install 'vaelib[sweep]'"
         ) from None
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it logs the traceback of what is said here
     try:
         client = Client(scheduler, timeout=10)
     except (OSError, ValueError) as error:
