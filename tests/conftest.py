@@ -32,6 +32,8 @@ def pytest_configure(config):
     # A shell's background jobs are started with SIGINT ignored, and so would be the processes that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "equation(number): the test pins this equation of the paper")
+    kinds = "the test sets the measure on an ideal case, a null or a broken one"
+    config.addinivalue_line("markers", f"control(measure, *kinds): {kinds}")
     config.addinivalue_line("markers", "fault(happens, kept): the test injects this fault, of the page of faults")
 
 

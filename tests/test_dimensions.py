@@ -18,12 +18,14 @@ def rng():
 # Rules
 
 
+@pytest.mark.control("elbow", "ideal")
 @pytest.mark.parametrize("used", [1, 2, 5, 18])
 def test_elbow_of_a_step_is_where_the_step_is_whatever_the_order(rng, used):
     step = torch.cat([3 + 0.1 * torch.rand(used, generator=rng), 0.1 * torch.rand(20 - used, generator=rng)])
     assert elbow(step[torch.randperm(20, generator=rng)]) == used
 
 
+@pytest.mark.control("elbow", "null", "broken")
 def test_elbow_null_and_undefined():
     assert elbow(torch.tensor([1.0, 1, 1, 1, 0])) == 0  # one small value is the end of the line and not beyond an elbow
     assert elbow(torch.full((20,), 0.4)) == 0  # nothing falls
@@ -37,6 +39,7 @@ def test_elbow_of_a_curve_is_its_point_farthest_below_the_chord():
     assert elbow(curve) == pytest.approx(-math.log((1 - math.exp(-5)) / 5) * 20, abs=1)
 
 
+@pytest.mark.control("steepest", "ideal", "null", "broken")
 def test_steepest_fall_ideal_null_and_undefined(rng):
     step = torch.cat([3 + 0.1 * torch.rand(19, generator=rng), 0.1 * torch.rand(1, generator=rng)])
     assert dimensions.steepest(step[torch.randperm(20, generator=rng)]) == 19  # where an elbow needs two beyond it
@@ -55,6 +58,8 @@ def test_column_sums_miscount_where_norms_do_not(rng):
     assert elbow(weight.sum(0).abs()) == 2
 
 
+@pytest.mark.control("above", "ideal", "null", "broken")
+@pytest.mark.control("near", "ideal", "null", "broken")
 def test_above_and_near_ideal_null_and_edges():
     values = torch.tensor([1.0, 0.2, 0.04, 0.02, 0.0])
     assert above(values, 0.1) == 2
@@ -63,6 +68,8 @@ def test_above_and_near_ideal_null_and_edges():
     assert near(torch.tensor([1.0, 0.0]), 0.1) == 0
 
 
+@pytest.mark.control("sizes", "ideal", "null", "broken")
+@pytest.mark.control("counts", "ideal", "null", "broken")
 def test_sizes_and_counts_of_a_model_with_two_dimensions_in_use(rng):
     """A linear model made by hand: two dimensions read the data and are read, three return the prior and are not."""
     model = VAE(5, (), 10)
@@ -107,6 +114,7 @@ def flat(n, dim, data_dim, rng):
     return torch.rand(n, dim, generator=rng) @ basis.T
 
 
+@pytest.mark.control("of_points", "ideal")
 @pytest.mark.parametrize("dim", [1, 2, 4])
 def test_points_in_a_flat_cube_have_its_dimension(rng, dim):
     found = of_points(flat(2000, dim, 12, rng))
@@ -122,6 +130,7 @@ def test_a_curved_sheet_needs_more_principal_components_than_it_has_dimensions()
     assert found["pca"] > 4
 
 
+@pytest.mark.control("of_points", "null")
 def test_noise_has_all_the_dimensions_there_are(rng):
     found = of_points(torch.randn(3000, 8, generator=rng))
     assert found["twonn"] > 6
@@ -138,6 +147,7 @@ def test_two_nearest_neighbours_agree_with_the_closed_form(rng):
     )
 
 
+@pytest.mark.control("of_points", "broken")
 def test_too_few_points_and_copies_have_no_dimension(rng):
     for points in (torch.rand(49, 3, generator=rng), torch.ones(500, 3), torch.rand(500, 1, generator=rng)):
         assert all(math.isnan(value) for value in of_points(points).values())

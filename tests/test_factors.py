@@ -40,6 +40,12 @@ def score(request):
     return SCORES[request.param]
 
 
+@pytest.mark.control("mutual_information_gap", "ideal")
+@pytest.mark.control("separated_predictability", "ideal")
+@pytest.mark.control("dci", "ideal")
+@pytest.mark.control("different_axes", "ideal")
+@pytest.mark.control("one_axis_each", "ideal")
+@pytest.mark.control("correlation_ratios", "ideal")
 def test_a_code_with_one_axis_for_each_factor_has_the_full_score(score, uniform):
     truth, code = uniform
     assert score(code, truth) > 0.85
@@ -47,10 +53,22 @@ def test_a_code_with_one_axis_for_each_factor_has_the_full_score(score, uniform)
     assert score(code * torch.tensor([3.0, -0.1]), truth) > 0.85  # nor do scale and sign
 
 
+@pytest.mark.control("mutual_information_gap", "null")
+@pytest.mark.control("separated_predictability", "null")
+@pytest.mark.control("dci", "null")
+@pytest.mark.control("different_axes", "null")
+@pytest.mark.control("one_axis_each", "null")
+@pytest.mark.control("correlation_ratios", "null")
 def test_a_code_that_knows_nothing_has_none(score, uniform, noise):
     assert score(noise, uniform[0]) == pytest.approx(0, abs=0.1)
 
 
+@pytest.mark.control("mutual_information_gap", "broken")
+@pytest.mark.control("separated_predictability", "broken")
+@pytest.mark.control("dci", "broken")
+@pytest.mark.control("different_axes", "broken")
+@pytest.mark.control("one_axis_each", "broken")
+@pytest.mark.control("correlation_ratios", "broken")
 def test_axes_turned_half_way_have_none(score, uniform):
     truth, code = uniform
     assert score(rotated(code, 45.0), truth) == pytest.approx(0, abs=0.1)
@@ -156,6 +174,7 @@ def test_a_single_code_has_scores(uniform):
     assert factors.separated_predictability(code[:, :1], truth[:, :1]) > 0.9
 
 
+@pytest.mark.control("rank_among", "ideal", "null", "broken")
 def test_rank_is_the_share_below_and_half_of_the_equal():
     others = torch.tensor([1.0, 2, 3, 4])
     assert factors.rank_among(torch.tensor(5.0), others) == 1

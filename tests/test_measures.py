@@ -17,6 +17,7 @@ from vaelib.measures import (
     column_sums,
     confusion_table,
     confusions,
+    correlations,
     halfway,
     knn_accuracy,
     laplacian_variance,
@@ -54,8 +55,7 @@ def test_posterior_of_the_linear_gaussian_model_is_the_true_one(linear_gaussian)
 
 
 # Active units: Var(mu) > 0.01
-
-
+@pytest.mark.control("active_units", "ideal", "null", "broken")
 def test_active_units_ideal_null_and_broken(rng):
     noise = torch.randn(2000, 6, generator=rng)
     noise = (noise - noise.mean(0)) / noise.std(0, correction=0)  # unit variance, exactly
@@ -71,8 +71,8 @@ def test_active_units_ideal_null_and_broken(rng):
 
 
 # The decoder's columns (Figure 8)
-
-
+@pytest.mark.control("column_sums", "ideal", "null", "broken")
+@pytest.mark.control("column_norms", "ideal", "null")
 def test_column_measures_ideal_null_and_cancelling():
     weight = torch.tensor([[3.0, 0, 1], [4, 0, -1], [0, 0, 2], [0, 0, -2]], requires_grad=True)
     sums, norms = column_sums(weight), column_norms(weight)
@@ -90,6 +90,7 @@ def test_column_measures_agree_with_numpy_and_have_one_entry_per_latent_dimensio
     assert column_sums(-weight).tolist() == column_sums(weight).tolist()
 
 
+@pytest.mark.control("column_norms", "broken")
 def test_column_measures_of_a_model_whose_second_dimension_is_cut():
     model = VAE(3, (6,), 5)
     with torch.no_grad():
@@ -120,6 +121,7 @@ def test_knn_accuracy_is_that_of_brute_force(rng, latent_dim, k):
     assert expected > 0.4  # chance is about a third
 
 
+@pytest.mark.control("knn_accuracy", "ideal", "null", "broken")
 def test_knn_accuracy_ideal_null_and_broken(rng):
     labels = torch.arange(400) % 4
     corners = 10 * torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]])
@@ -140,8 +142,7 @@ def test_knn_accuracy_with_fewer_codes_than_neighbours():
 
 
 # Principal components: the linear code to compare with
-
-
+@pytest.mark.control("pca_codes", "ideal", "null", "broken")
 def test_pca_codes_ideal_null_and_broken(rng):
     """Data on a plane in 6 dimensions: two components hold all of it, one does not, and noise is held by no two."""
     basis = torch.linalg.qr(torch.randn(6, 2, generator=rng)).Q
@@ -217,6 +218,15 @@ def test_nearest_distance(rng):
     assert nearest_distance(images[:7], images) == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.control("nearest_distance", "ideal", "null", "broken")
+def test_nearest_distance_ideal_null_and_broken():
+    corners = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]])
+    assert nearest_distance(corners.flip(0), corners) == pytest.approx(0, abs=1e-6)
+    assert nearest_distance(corners.mean(0, keepdim=True), corners) == pytest.approx(math.sqrt(0.5))  # the mean image
+    # Broken: one of two pictures far away. A median, or the distance of the nearest picture, would not notice.
+    assert nearest_distance(torch.tensor([[0.0, 0], [1, 5]]), corners) == pytest.approx(2)
+
+
 class Circle:
     """Images on a circle, whose code is their angle; pictures of codes within a gap of the data lie at `radius`."""
 
@@ -235,6 +245,7 @@ def on_circle(angles):
     return torch.stack([angles.cos(), angles.sin()], dim=1)
 
 
+@pytest.mark.control("halfway", "ideal", "null", "broken")
 def test_halfway_ideal_null_and_broken(linear_gaussian):
     everywhere = on_circle(torch.linspace(0, 3, 2000))
     ends = on_circle(torch.cat([torch.linspace(0, 0.5, 20), torch.linspace(2.5, 3, 20)]))
@@ -254,6 +265,7 @@ def test_laplacian_variance_is_that_of_scipy(rng):
     torch.testing.assert_close(laplacian_variance(images, (5, 7)), torch.tensor(np.var(inside, axis=(1, 2))))
 
 
+@pytest.mark.control("relative_sharpness", "ideal", "null", "broken")
 def test_relative_sharpness_ideal_null_and_broken(rng):
     images = torch.rand(10, 64, generator=rng)
     soft = torch.from_numpy(gaussian_filter(images.reshape(10, 8, 8).numpy(), (0, 1, 1))).reshape(10, 64)
@@ -266,8 +278,7 @@ def test_relative_sharpness_ideal_null_and_broken(rng):
 
 
 # What grey pixels cost
-
-
+@pytest.mark.control("binary_entropy", "ideal", "null", "broken")
 def test_binary_entropy_is_the_least_that_pixels_cost(rng):
     x = torch.rand(20, 6, generator=rng).double()
     torch.testing.assert_close(binary_entropy(x), -bernoulli_log_likelihood(x, x.logit()))
@@ -276,6 +287,7 @@ def test_binary_entropy_is_the_least_that_pixels_cost(rng):
     assert binary_entropy(torch.full((1, 3), 0.5)).item() == pytest.approx(3 * math.log(2))
 
 
+@pytest.mark.control("mean_image_log_likelihood", "ideal", "null", "broken")
 def test_mean_image_log_likelihood_ideal_null_and_broken(rng):
     image = torch.rand(1, 6, generator=rng)
     alike = image.expand(10, 6)
@@ -285,3 +297,18 @@ def test_mean_image_log_likelihood_ideal_null_and_broken(rng):
     black, white = torch.zeros(5, 6), torch.ones(5, 6)
     assert mean_image_log_likelihood(black, black) == pytest.approx(0, abs=1e-4)
     assert mean_image_log_likelihood(black, white) == pytest.approx(6 * math.log(1e-6), rel=1e-2)
+
+
+# Pairs of columns
+
+
+@pytest.mark.control("correlations", "ideal", "null", "broken")
+def test_correlations_ideal_null_and_broken(rng):
+    a = torch.randn(4000, 2, generator=rng)
+    b = torch.stack([3 * a[:, 0] - 1, -a[:, 1], torch.randn(4000, generator=rng), torch.ones(4000)], 1)
+    found = correlations(a, b)
+    np.testing.assert_allclose(found[:, :3], np.corrcoef(a.numpy().T, b[:, :3].numpy().T)[:2, 2:], atol=1e-6)
+    assert found[0, 0].item() == pytest.approx(1)
+    assert found[1, 1].item() == pytest.approx(-1)
+    assert found[:, 2].abs().max() < 4.5 / math.sqrt(4000)
+    assert found[:, 3].isnan().all()

@@ -45,6 +45,7 @@ def test_an_image_without_ink_has_no_stroke(strokes):
         pictures.erased(strokes, SHAPE, seed=1)
 
 
+@pytest.mark.control("left_over", "ideal", "null", "broken")
 def test_what_is_left_over_of_a_damage(strokes):
     damaged, square = pictures.erased(strokes, SHAPE, seed=1)
     half_way = (strokes + damaged) / 2
@@ -68,8 +69,7 @@ def test_principal_components_rebuild_what_lies_on_them():
 
 
 # Neighbors and walks
-
-
+@pytest.mark.control("neighbors_kept", "ideal", "null")
 def test_neighbors_of_a_copy_are_kept_and_of_noise_are_not():
     images = torch.randn(300, 8, generator=seeded())
     assert pictures.neighbors_kept(images, 2 * images) == {"trust": 1.0, "continuity": 1.0}
@@ -77,6 +77,7 @@ def test_neighbors_of_a_copy_are_kept_and_of_noise_are_not():
     assert all(abs(value - 0.5) < 0.05 for value in noise.values())
 
 
+@pytest.mark.control("neighbors_kept", "broken")
 def test_trust_and_continuity_are_two_things():
     """Two points at once for each image lose no neighbor, and make false ones; a torn sheet does the opposite."""
     line = torch.linspace(0, 1, 300)[:, None]
@@ -91,6 +92,7 @@ class Planted(torch.nn.Module):
         self.mean_image = mean_image
 
 
+@pytest.mark.control("fastest_tenth", "ideal", "null", "broken")
 def test_an_even_walk_a_jump_and_a_standstill():
     weight = torch.randn(2, 12, generator=seeded())
     start, end = torch.randn(2, 5, 2, generator=seeded(1))
@@ -113,8 +115,7 @@ def test_pairs_have_different_labels():
 
 
 # Labels and places
-
-
+@pytest.mark.control("labels_off", "ideal", "null", "broken")
 def test_labels_of_samples():
     labels = torch.arange(400) % 4
     images = torch.nn.functional.one_hot(labels, 6).float() + 0.01 * torch.randn(400, 6, generator=seeded())
@@ -123,6 +124,7 @@ def test_labels_of_samples():
     assert pictures.labels_off(images[labels > 1], images, labels) == pytest.approx(0.5)
 
 
+@pytest.mark.control("outside", "ideal", "null", "broken")
 def test_codes_outside_and_inside():
     labels = torch.arange(1000) % 2
     codes = torch.randn(1000, 2, generator=seeded())

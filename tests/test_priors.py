@@ -331,8 +331,7 @@ def test_spike_weight_is_the_share_of_coordinates_in_the_spike():
 
 
 # How codes and pictures are measured in the chapters on variants and on strengths and weaknesses
-
-
+@pytest.mark.control("cluster_purity", "ideal", "null", "broken")
 def test_cluster_purity_ideal_null_and_broken():
     labels = torch.arange(4).repeat(100)
     ideal = 10 * torch.nn.functional.one_hot(labels).float() + 0.1 * torch.randn(400, 4, generator=seeded(0))
@@ -342,6 +341,7 @@ def test_cluster_purity_ideal_null_and_broken():
     assert cluster_purity(torch.randn(400, 4, generator=seeded(2)), labels, 4) < 0.4
 
 
+@pytest.mark.control("hoyer_sparsity", "ideal", "null", "broken")
 def test_hoyer_ideal_null_and_broken():
     assert hoyer_sparsity(torch.eye(20).repeat(3, 1)) == pytest.approx(1)
     assert hoyer_sparsity(torch.randint(2, (5000, 20), generator=seeded(0)) * 2.0 - 1) == pytest.approx(0, abs=1e-3)
@@ -365,11 +365,13 @@ def test_laplacian_variance_ideal_null_and_noise():
     assert (laplacian_variance(blurred, (30, 30)) < laplacian_variance(noise, (30, 30))).all()
 
 
-def test_two_sample_accuracy_ideal_and_null():
+@pytest.mark.control("two_sample_accuracy", "ideal", "null", "broken")
+def test_two_sample_accuracy_ideal_null_and_broken():
     a, b = torch.randn(2, 1000, 3, generator=seeded(0))
     assert two_sample_accuracy(a, b) == pytest.approx(0.5, abs=0.05)
     assert two_sample_accuracy(a, b + 100) == 1
     assert 0.6 < two_sample_accuracy(a, b + 1) < 0.95
+    assert two_sample_accuracy(a, a.clone()) == 0  # broken: the nearest of each point is its copy in the other sample
     with pytest.raises(ValueError, match=r"one shape"):
         two_sample_accuracy(a, b[:5])
 
