@@ -55,6 +55,8 @@ def test_posterior_of_the_linear_gaussian_model_is_the_true_one(linear_gaussian)
 
 
 # Active units: Var(mu) > 0.01
+
+
 @pytest.mark.control("active_units", "ideal", "null", "broken")
 def test_active_units_ideal_null_and_broken(rng):
     noise = torch.randn(2000, 6, generator=rng)
@@ -71,6 +73,8 @@ def test_active_units_ideal_null_and_broken(rng):
 
 
 # The decoder's columns (Figure 8)
+
+
 @pytest.mark.control("column_sums", "ideal", "null", "broken")
 @pytest.mark.control("column_norms", "ideal", "null")
 def test_column_measures_ideal_null_and_cancelling():
@@ -142,6 +146,8 @@ def test_knn_accuracy_with_fewer_codes_than_neighbours():
 
 
 # Principal components: the linear code to compare with
+
+
 @pytest.mark.control("pca_codes", "ideal", "null", "broken")
 def test_pca_codes_ideal_null_and_broken(rng):
     """Data on a plane in 6 dimensions: two components hold all of it, one does not, and noise is held by no two."""
@@ -278,6 +284,8 @@ def test_relative_sharpness_ideal_null_and_broken(rng):
 
 
 # What grey pixels cost
+
+
 @pytest.mark.control("binary_entropy", "ideal", "null", "broken")
 def test_binary_entropy_is_the_least_that_pixels_cost(rng):
     x = torch.rand(20, 6, generator=rng).double()

@@ -69,6 +69,8 @@ def test_principal_components_rebuild_what_lies_on_them():
 
 
 # Neighbors and walks
+
+
 @pytest.mark.control("neighbors_kept", "ideal", "null")
 def test_neighbors_of_a_copy_are_kept_and_of_noise_are_not():
     images = torch.randn(300, 8, generator=seeded())
@@ -115,6 +117,8 @@ def test_pairs_have_different_labels():
 
 
 # Labels and places
+
+
 @pytest.mark.control("labels_off", "ideal", "null", "broken")
 def test_labels_of_samples():
     labels = torch.arange(400) % 4

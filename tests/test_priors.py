@@ -331,6 +331,8 @@ def test_spike_weight_is_the_share_of_coordinates_in_the_spike():
 
 
 # How codes and pictures are measured in the chapters on variants and on strengths and weaknesses
+
+
 @pytest.mark.control("cluster_purity", "ideal", "null", "broken")
 def test_cluster_purity_ideal_null_and_broken():
     labels = torch.arange(4).repeat(100)

@@ -39,6 +39,8 @@ def images():
 
 
 # The error
+
+
 @pytest.mark.control("normalised_error", "ideal", "null", "broken")
 def test_error_is_zero_for_the_data_one_for_blanks_and_that_of_numpy_for_others(images):
     other = images.flip(0)
