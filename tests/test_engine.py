@@ -134,6 +134,19 @@ def test_more_workers_are_seen_while_nothing_ends(monkeypatch):
     assert found == {2: None, 1: True}
 
 
+def test_an_interruption_ends_what_the_jobs_began_and_nothing_else():
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with subprocess.Popen(sleep) as own:
+        before = len(psutil.Process().children())
+        with pytest.raises(KeyboardInterrupt), engine.pool(engine.Place(1, ""), ThreadPoolExecutor) as found:
+            job = found.executor.submit(subprocess.run, sleep)
+            wait_for(lambda: len(psutil.Process().children()) > before)
+            raise KeyboardInterrupt
+        assert job.result().returncode == -signal.SIGTERM
+        assert own.poll() is None
+        own.kill()
+
+
 @pytest.mark.parametrize(
     ("workers", "scheduler", "found"),
     [("3", "", (3, "")), ("", "", (os.cpu_count(), "")), ("", "tcp://a:1", (os.cpu_count(), "tcp://a:1"))],

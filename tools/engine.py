@@ -78,12 +78,13 @@ def pool(where: Place, here: Callable[[int], Executor]) -> Iterator[Pool]:
         return
     import psutil
 
+    others = set(psutil.Process().children())
     with here(where.workers) as executor:
         try:
             yield Pool(executor, lambda: where.workers)
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
-            for process in psutil.Process().children():
+            for process in set(psutil.Process().children()) - others:
                 process.terminate()
             raise
 
