@@ -52,7 +52,7 @@ pdf: env ## the whole book as one PDF, _build/on-variational-autoencoders.pdf; n
 	@$(MAKE) --no-print-directory book
 	@$(PY) -m tools.pdf
 
-test: env ## all tests: no network, no real data; some fifteen minutes on two cores
+test: env ## all tests: no network, no real data; some ten minutes on two cores
 	@$(PY) -m pytest -n 2 --dist loadgroup
 
 chapters: env ## the chapters at the latent sizes, and again at those, that make test leaves out; some minutes
