@@ -53,7 +53,7 @@ class Place:
         for name in filter(None, tracked.stdout.split("\0")):
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, self.root / name)
-        (folder / "no-data").mkdir()
+        (folder / "no-data").mkdir(exist_ok=True)  # by a fixture of all tests, too
         self.reruns, self.runs = self.root / "reruns", folder / "runs"
         nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
         self.environment = {
