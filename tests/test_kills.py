@@ -179,22 +179,37 @@ def until(place: Place, process: subprocess.Popen, aim: str | None, longest: flo
     time.sleep(draw.uniform(0, 0.01 if aim == PUBLISHING else 1))
 
 
-def killed(place: Place, latent_sizes, seeds, kills: int, longest: float, *, seed: int = 0) -> Counter:
-    """Begin a sweep, kill it, and begin it again, so many times; how often each kind of kill hit what."""
-    draw, hits = random.Random(seed), Counter()
-    for turn in range(kills):
+def killed(place: Place, latent_sizes, seeds, kills: int, longest: float, undisturbed: dict, seed: int = 0) -> Counter:
+    """Begin a sweep, kill it, and begin it again, so many times; how often each kind of kill hit what.
+
+    Where it comes to its end between kills, it has to be as `undisturbed`, and the next begins from nothing.
+    """
+    draw, hits, turn = random.Random(seed), Counter(), 0
+    while turn < kills:
         before, halves, process = place.finished(), place.half_published(), place.begin(latent_sizes, seeds)
         until(place, process, draw.choice(AIMS), longest, draw)
-        assert process.poll() is None, "the sweep was over before all kills: draw shorter times"
+        if process.poll() is not None:
+            ended(place, latent_sizes, seeds, process)
+            assert_left(place, undisturbed)
+            print("came to its end", flush=True)
+            place.forget()
+            continue
         phase, number = place.phase(), SIGNALS[turn % len(SIGNALS)]
         kill(place, process, number)
         if place.half_published() - halves:
             phase = PUBLISHING
         hits[number.name, phase] += 1
         after = place.finished()
-        print(f"{turn + 1}: {number.name}, {phase}; {len(before)} runs and reruns before, {len(after)} now", flush=True)
+        turn += 1
+        print(f"{turn}: {number.name}, {phase}; {len(before)} runs and reruns before, {len(after)} now", flush=True)
         assert {name: after.get(name) for name in before} == before  # nothing that was done is gone, or done again
     return hits
+
+
+def assert_left(place: Place, undisturbed: dict) -> None:
+    left = place.left()
+    assert left.keys() == undisturbed.keys()
+    assert [name for name in left if left[name] != undisturbed[name]] == []
 
 
 def resumed_as_if_undisturbed(folder: Path, latent_sizes, seeds, kills: int) -> Counter:
@@ -208,15 +223,14 @@ def resumed_as_if_undisturbed(folder: Path, latent_sizes, seeds, kills: int) -> 
     undisturbed = place.left()
     print(f"\nundisturbed: {time.monotonic() - start:.0f} s, {first:.0f} s until the first rerun", flush=True)
     place.forget()
-    hits = killed(place, latent_sizes, seeds, kills, LONGEST * first)
+    hits = killed(place, latent_sizes, seeds, kills, LONGEST * first, undisturbed)
     before, count = place.finished(), place.there()
     said = swept(place, latent_sizes, seeds)
     assert f"{count} of them there, {len(latent_sizes) * len(seeds) - count} to run" in said
     after = place.finished()
     assert {name: after[name] for name in before} == before
     left = place.left()
-    assert left.keys() == undisturbed.keys()
-    assert [name for name in left if left[name] != undisturbed[name]] == []
+    assert_left(place, undisturbed)
     assert len([name for name in left if name.endswith(".safetensors")]) >= len(latent_sizes) * len(seeds)
     assert not list(place.reruns.glob(".unfinished-*")) and not list(place.runs.glob(".unfinished-*"))
     print(f"{len(left)} files are as undisturbed, of {place.there()} reruns; {time.monotonic() - start:.0f} s")
