@@ -9,7 +9,9 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -81,6 +83,15 @@ def commit() -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
+def told(measured: Iterable[NamedTuple]) -> list[dict]:
+    """What is measured, one after the other; each is printed when it is there."""
+    found = []
+    for each in measured:
+        print(f"  {each}", flush=True)
+        found.append(each._asdict())
+    return found
+
+
 def measure_race() -> dict:
     results, bounds = race(SEEDS)
     n_train = len(load_dataset("MNIST").images)
@@ -92,46 +103,26 @@ def measure_race() -> dict:
 
 
 def measure_paths() -> dict:
-    found = []
-    for pace in paces(REPEATS):
-        found.append(pace._asdict())
-        print(f"  {pace.path}, {pace.peer}: epochs of {', '.join(f'{each:.2f}' for each in pace.epochs)} s", flush=True)
-    return {"n_train": len(load_dataset("MNIST").images), "epochs": EPOCHS, "paces": found}
+    return {"epochs": EPOCHS, "paces": told(paces(REPEATS))}
 
 
 def measure_busy() -> dict:
-    found = []
-    for each in beside(REPEATS):
-        found.append(each._asdict())
-        print(f"  {each}", flush=True)
-    pairs = [each._asdict() for each in seeds(REPEATS)]
-    return {"runs": found, "seeds": pairs}
+    return {"runs": told(beside(REPEATS)), "seeds": told(seeds(REPEATS))}
 
 
 def measure_step() -> dict:
     images = load_dataset("MNIST")
     profiles = [step_profile(images, batch_size)._asdict() for batch_size in BATCHES]
-    shares = []
-    for precision, batch_size in itertools.product(PRECISIONS, SHARE_BATCHES):
-        shares.append(share(images, batch_size, precision)._asdict())
-        print(f"  {shares[-1]}", flush=True)
-    return {"profiles": profiles, "shares": shares}
+    each = itertools.product(PRECISIONS, SHARE_BATCHES)
+    return {"profiles": profiles, "shares": told(share(images, size, precision) for precision, size in each)}
 
 
 def measure_growth() -> dict:
-    costs = []
-    for cost in growth():
-        print(f"  {cost.axis} {cost.value:g}: {cost.seconds:.2f} s", flush=True)
-        costs.append(cost._asdict())
-    return {"costs": costs}
+    return {"costs": told(growth())}
 
 
 def measure_many() -> dict:
-    found = []
-    for each in recordings():
-        print(f"  {each.workers} workers, {each.rows} rows: {each.seconds:.1f} s", flush=True)
-        found.append(each._asdict())
-    return {"recordings": found}
+    return {"recordings": told(recordings())}
 
 
 def measure_book() -> dict:

@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from benchmarks import BenchmarkError
-from tools.chapters import ROOT
+from benchmarks import printed
 
 # Experiments, and as many epochs of each as take some ten seconds.
 EPOCHS = {"boots_2d": 12, "mnist": 5}
@@ -77,9 +76,6 @@ def busy_processes(n: int) -> Iterator[None]:
 
 def trained(name: str, epochs: int, threads: str) -> list[float]:
     """Seconds of the epochs of an experiment, trained in a process of its own."""
-    command = ["env", f"OMP_NUM_THREADS={threads}"] if threads else ["env", "-u", "OMP_NUM_THREADS"]
-    command += [sys.executable, "-c", TRAIN, name, str(epochs)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        raise BenchmarkError(f"{name} stopped with status {done.returncode}:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout)
+    environment = {variable: value for variable, value in os.environ.items() if variable != "OMP_NUM_THREADS"}
+    environment |= {"OMP_NUM_THREADS": threads} if threads else {}
+    return json.loads(printed(name, [sys.executable, "-c", TRAIN, name, str(epochs)], environment))

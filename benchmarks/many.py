@@ -9,7 +9,6 @@ import contextlib
 import io
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,9 +16,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import BenchmarkError
+from benchmarks import BenchmarkError, printed
 from tools import engine
-from tools.chapters import ROOT
 
 SIZES = ((1, 32), (2, 32), (4, 32), (2, 8), (2, 128))  # workers and rows
 ROUNDS = 3
@@ -44,10 +42,8 @@ def recordings(sizes: Sequence[tuple[int, int]] = SIZES, rounds: int = ROUNDS) -
         for workers, rows in draw.sample(sizes, len(sizes)):
             start = time.perf_counter()
             command = [sys.executable, "-m", "benchmarks.many", str(workers), str(rows)]
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-            if done.returncode:
-                raise BenchmarkError(f"{' '.join(command)} stopped with status {done.returncode}:\n{done.stderr}")
-            yield Recording(workers, rows, time.perf_counter() - start, float(done.stdout))
+            total = float(printed(f"recording {rows} rows", command))
+            yield Recording(workers, rows, time.perf_counter() - start, total)
 
 
 def use_tiny_part() -> None:

@@ -2,14 +2,12 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from benchmarks import BenchmarkError
+from benchmarks import printed
 from benchmarks.race import EPOCHS, train, unzipped_data
-from tools.chapters import ROOT
 from tools.portability import PATHS
 from vaelib.data import load_dataset
 
@@ -55,8 +53,4 @@ def paces(repeats: int) -> Iterator[Pace]:
 
 def products(settings: Mapping[str, str]) -> list[float]:
     """Seconds of the products of some epochs, in a process of its own with these environment variables."""
-    command = [sys.executable, "-c", PRODUCTS]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | dict(settings), capture_output=True, text=True)
-    if done.returncode:
-        raise BenchmarkError(f"the products stopped with status {done.returncode}:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout)
+    return json.loads(printed("the products", [sys.executable, "-c", PRODUCTS], os.environ | dict(settings)))

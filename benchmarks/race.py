@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import BenchmarkError
+from benchmarks import printed
 from benchmarks.bound import bound_epoch
 from tools.chapters import ROOT
 from vaelib.data import load_dataset
@@ -94,9 +93,7 @@ def train(
     with tempfile.TemporaryDirectory() as folder:
         command = [python, SCRIPTS / script, "--seed", str(seed), "--epochs", str(epochs), "--out", folder]
         environment = os.environ | {"RACE_DATA": str(data), "RACE_STARTED": repr(time.time())} | dict(settings)
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise BenchmarkError(f"{peer} stopped with status {done.returncode}:\n{done.stderr[-2000:]}")
+        printed(peer, command, environment)
         times = json.loads((Path(folder) / "times.json").read_text())
         model = VAE(latent_dim=2)
         model.load_state_dict(as_ours(read_weights(Path(folder) / weights)))

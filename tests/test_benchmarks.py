@@ -219,7 +219,7 @@ def test_paths_are_told_with_the_seconds_that_follow_from_few_epochs(tmp_path):
     paces = [pace("own", "plain", 3.0, 8.0, 9.0, 10.0), pace("own", "ours", 4.0, 2.0, 2.0, 3.0)]
     paces += [pace("AVX2", "plain", 5.0, 12.0, 12.0, 12.0), pace("AVX2", "ours", 4.0, 4.0, 3.0, 5.0)]
     paces += [pace("own", "products", 0.0, 1.0, 1.0), pace("AVX2", "products", 0.0, 2.0, 3.0)]
-    measured = {"machine": {}, "n_train": 60_000, "epochs": {"plain": 30, "ours": 12}, "paces": paces}
+    measured = {"machine": {}, "epochs": {"plain": 30, "ours": 12}, "paces": paces}
     (tmp_path / "paths.json").write_text(json.dumps(measured))
     report.write(tmp_path)
     text = (tmp_path / "README.md").read_text()

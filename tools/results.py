@@ -51,9 +51,10 @@ def record(parts: Sequence[str], seeds: int | None, where: engine.Place) -> int:
     """`vaelib.results.record` on the workers of a place; returns 1 where some rows failed."""
     from vaelib import results  # loads torch, which a worker does for itself, and with one thread
 
-    unknown = [part for part in parts if part not in results.PARTS]
-    if unknown:
-        raise BookError(f"unknown part {unknown[0]!r}: one of {', '.join(results.PARTS)}")
+    try:
+        results.check_parts(parts)
+    except ValueError as error:
+        raise BookError(str(error)) from None
     with engine.pool(where, engine.Processes) as pool:
         failed = results.record(parts, seeds=seeds, finished=partial(finished, pool), workers=pool.room)
     if failed:

@@ -121,6 +121,13 @@ class Row(NamedTuple):
         return f"{self.part}, {words}, seed {self.seed}"
 
 
+def check_parts(names: Sequence[str]) -> None:
+    """Raise ValueError for a name that no part has."""
+    for name in names:
+        if name not in PARTS:
+            raise ValueError(f"unknown part {name!r}: one of {', '.join(PARTS)}")
+
+
 class StaleWorker(RuntimeError):
     """A process has loaded other code than the one that wants its rows."""
 
@@ -149,9 +156,7 @@ def record(
     far as recorded seconds tell. Returns the rows that failed. Raises ValueError for an unknown name, and what
     `finished` raises.
     """
-    for name in names:
-        if name not in PARTS:
-            raise ValueError(f"unknown part {name!r}: one of {', '.join(PARTS)}")
+    check_parts(names)
     # Before the first run: what is recorded was made by the code that was loaded, whatever is edited meanwhile.
     digests = {name: part_digest(name) for name in names or PARTS}
     seconds = {name: read(name)[["config", "seconds"]] for name in digests}
@@ -255,7 +260,7 @@ def _time_left(missing: Sequence[Row], seconds: Mapping[str, pd.DataFrame], work
 def part_digest(part: str) -> str:
     """16 hex digits over the code that makes a row of `part`: what training runs, what measures, and what that calls.
 
-    It changes with a formula and stays with a reworded docstring or one more check (`runs.deciding`).
+    It changes with a formula and stays with a reworded docstring or one more check (`deciding`).
     """
     called = _called(PARTS[part].measure, {})
     text = "\n".join([code_digest(), *(f"{name} {called[name]}" for name in sorted(called))])

@@ -7,6 +7,7 @@ down before the runs that it judges, unless the chapter shows their numbers.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch.distributions import MultivariateNormal
@@ -99,27 +100,14 @@ def memorization() -> Sequence[Verdict]:
     return (rules.memorization(grows, WIDE, NARROW, FEW),)
 
 
-def encoder() -> Sequence[Verdict]:
+def wide_half(half: str) -> Sequence[Verdict]:
     halves = numbers("strengths_halves", width(WIDE, FEW))
     return (
         above(
-            "a wide encoder alone memorizes",
-            rules.excess(halves, "encoder", "neither"),
+            f"a wide {half} alone memorizes",
+            rules.excess(halves, half, "neither"),
             0,
-            of="nats that a wide encoder adds to the gap of two narrow halves",
-            form=".1f",
-        ),
-    )
-
-
-def decoder() -> Sequence[Verdict]:
-    halves = numbers("strengths_halves", width(WIDE, FEW))
-    return (
-        above(
-            "a wide decoder alone memorizes",
-            rules.excess(halves, "decoder", "neither"),
-            0,
-            of="nats that a wide decoder adds to the gap of two narrow halves",
+            of=f"nats that a wide {half} adds to the gap of two narrow halves",
             form=".1f",
         ),
     )
@@ -202,11 +190,11 @@ CLAIMS = (
     ),
     Claim(
         "memorizing-encoder", "3.2", "An over-parameterized encoder can memorize each example.",
-        "One wide and one narrow half, in all combinations.", "fig-strengths-halves", encoder,
+        "One wide and one narrow half, in all combinations.", "fig-strengths-halves", partial(wide_half, "encoder"),
     ),
     Claim(
         "memorizing-decoder", "3.2", "An over-parameterized decoder can reconstruct what was memorized.",
-        "One wide and one narrow half, in all combinations.", "fig-strengths-halves", decoder,
+        "One wide and one narrow half, in all combinations.", "fig-strengths-halves", partial(wide_half, "decoder"),
     ),
     Claim(
         "no-guarantee", "3.2", "The KL term somewhat controls overfitting, without a guarantee.",
