@@ -282,6 +282,12 @@ def test_imports_are_told_apart_from_the_rest(book):
     assert 1 < imported < time.perf_counter() - start - 2
 
 
+def test_what_a_cell_prints_is_one_output_however_the_kernel_sends_it(book):
+    path = write_chapter(book, "theory", new_code_cell("print('one', flush=True)\nprint('two')"))
+    outputs = asyncio.run(execute(path)).notebook.cells[-1].outputs
+    assert [output.text for output in outputs] == ["one\ntwo\n"]
+
+
 # --- typesetting
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from filelock import FileLock
@@ -219,6 +220,14 @@ def test_rerun_that_stops_leaves_nothing_and_names_the_cell_of_the_chapter(
     assert reason in said
     lines = said.strip().splitlines()
     sees("\n".join([*lines[:2], "…", lines[-1]] if len(lines) > 3 else lines))
+
+
+@papermills_own
+def test_what_a_cell_prints_is_one_output_however_the_kernel_sends_it(book, without_sphinx):
+    with_parameters(book, new_code_cell("print('one', flush=True)\nprint(latent_dim)"))
+    assert rerun.rerun("trial", {"latent_dim": 7}, book) == 0
+    notebook = nbformat.read(book / "reruns" / "trial-K7.ipynb", 4)
+    assert [output.text for output in notebook.cells[-1].outputs] == ["one\n7\n"]
 
 
 @pytest.mark.fault("The disk is full when a rerun is written", kept="the rerun of before, under the same name")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode, read
 
 from tools.chapters import QUIET_KERNEL, Stop, find_stop
@@ -104,6 +105,7 @@ async def execute(path: Path) -> Execution:
             raise asyncio.CancelledError from None
         atexit.unregister(client._cleanup_kernel)  # it is left where the kernel did not start, and would fail
         current, reason = running[-1] if running else None, f"The kernel died. {error}"
+    CoalesceStreamsPreprocessor().preprocess(notebook, {})  # a kernel sends the same lines in other portions each time
     stop = find_stop(path.stem, notebook, current=current, reason=reason)
     return Execution(notebook, stop, ended[0] if ended else time.perf_counter() - start)
 

@@ -157,6 +157,7 @@ def rerun(chapter: str, values: dict[str, object], root: Path = ROOT) -> int:
     import nbformat
     import papermill
     from nbclient.exceptions import DeadKernelError
+    from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
     from tools import rerun_page, rerun_record
     from tools.processes import locked
@@ -189,6 +190,8 @@ def rerun(chapter: str, values: dict[str, object], root: Path = ROOT) -> int:
         if stop:
             print(f"\n{stop}", file=sys.stderr)
             return DIED if died else STOPPED
+        # A kernel sends what was printed whenever a fifth of a second has passed: the same lines in other portions.
+        CoalesceStreamsPreprocessor().preprocess(notebook, {})
         found = rerun_record.data_and_elbo(notebook)
         nbformat.write(rerun_record.without_times(notebook), out)
         html = rerun_page.typeset(root, folder, name, chapter, notebook, values)
