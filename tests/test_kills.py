@@ -2,7 +2,7 @@
 
 A smaller one ends the same on two workers of Dask, on one that is left of two, and after its scheduler was killed.
 
-An hour or more on one core: `pytest -m kills -s` runs it. It prints what each kill hit.
+Twenty minutes or more on one core: `pytest -m kills -s` runs it. It prints what each kill hit.
 """
 
 import contextlib

@@ -116,6 +116,9 @@ def scripts(soup: BeautifulSoup) -> None:
     for tag in soup.find_all("script", attrs={"data-cfasync": True}):
         tag.string = MODE
     soup.html.attrs.pop("data-theme", None)
+    if not soup.find(id="pst-search-dialog"):  # what the button would open; a rerun's page has none
+        for button in soup.select("button.search-button"):
+            button.decompose()
     for twice in soup.find_all("meta", attrs={"name": "viewport"})[1:]:
         twice.decompose()
 

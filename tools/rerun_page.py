@@ -16,7 +16,7 @@ from tools.chapters import write_whole
 from tools.typeset import MISSING, sphinx
 
 BOOK = "../_build/html/"  # seen from reruns/
-TOC = "format: jb-book\nroot: index\nchapters:\n- file: {name}\n"
+TOC = "format: jb-book\nroot: index\n"  # without the rerun, so that the index is the same beside each
 LIST = '<ul class="reruns"></ul>'  # in the index as it is typeset; others may be published before it is
 REFERENCES = "## References\n\n```{bibliography}\n:filter: docname in docnames\n```"
 
@@ -42,7 +42,7 @@ def typeset(root: Path, folder: Path, name: str, chapter: str, notebook: Noteboo
     }
     staging.stage(source, staged)
     toc = folder / "_toc.yml"
-    toc.write_text(TOC.format(name=name), encoding="utf-8")
+    toc.write_text(TOC, encoding="utf-8")
     sphinx(
         root,
         source=source,
@@ -51,6 +51,8 @@ def typeset(root: Path, folder: Path, name: str, chapter: str, notebook: Noteboo
         toc=toc,
         strict=False,
         suppress_warnings=MISSING,
+        external_toc_exclude_missing=False,
+        exclude_patterns=["book"],  # whose pages are staged beside it
         intersphinx_mapping={"book": (BOOK, inventory.as_posix())} if built else {},
         html_copy_source=False,
         html_use_index=False,
@@ -66,10 +68,9 @@ def publish(html: Path, reruns: Path, name: str) -> None:
 
     The caller holds the lock on `reruns`: the index lists what is there.
     """
-    wanted = {f"{name}.html", "searchindex.js"}
     for path in sorted(html.rglob("*")):
         place = path.relative_to(html)
-        if path.is_file() and (place.parts[0] in ("_images", "_static") or place.as_posix() in wanted):
+        if path.is_file() and (place.parts[0] in ("_images", "_static") or place.as_posix() == f"{name}.html"):
             (reruns / place).parent.mkdir(parents=True, exist_ok=True)
             path.replace(reruns / place)
     if (html / "index.html").is_file():
@@ -112,6 +113,7 @@ def _note(heading: str, name: str, chapter: str, values: Mapping, built: bool) -
 def _with_text(notebook: NotebookNode, old: str, new: str) -> NotebookNode:
     """A copy of `notebook` with another first text, and with the references that it cites."""
     copy = nbformat.from_dict(notebook)
+    copy.metadata["orphan"] = True  # Sphinx misses no list that leads to it
     next(cell for cell in copy.cells if cell.source == old).source = new
     if "{cite" in nbformat.writes(notebook):
         copy.cells.append(nbformat.v4.new_markdown_cell(REFERENCES, id="references"))
