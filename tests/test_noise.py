@@ -103,8 +103,9 @@ def outliers(error, without=0.05):
     )
 
 
-def on_outliers(rows):
-    return [verdict.outcome for verdict in noise.rules_on_outliers(rows)]
+def on_outliers(rows, longer=None):
+    longer = rows[rows["share"] == 0] if longer is None else longer
+    return [verdict.outcome for verdict in noise.rules_on_outliers(rows, longer)]
 
 
 def errors(*values):
@@ -117,12 +118,12 @@ def errors(*values):
         # VAE, VAE with one variance, autoencoder with a variance per entry, autoencoder
         (
             errors(0.1, 0.4, 0.1, 0.4),
-            ["held", "held", "too close to call", "held", "did not hold", "too close to call"],
+            ["held", "held", "held", CLOSE, "held", "did not hold", CLOSE],
         ),
-        (errors(0.1, 0.1, 0.4, 0.4), ["held", "held", "held", CLOSE, "held", "held"]),
-        (errors(0.1, 0.2, 0.2, 0.4), ["held", "held", "held", "held", CLOSE, "held"]),
-        (errors(0.4, 0.3, 0.2, 0.1), ["did not hold", "held", *["did not hold"] * 4]),
-        (errors(*[0.3] * 4), [CLOSE, "held", *[CLOSE] * 4]),
+        (errors(0.1, 0.1, 0.4, 0.4), ["held", "held", "held", "held", CLOSE, "held", "held"]),
+        (errors(0.1, 0.2, 0.2, 0.4), ["held", "held", "held", "held", "held", CLOSE, "held"]),
+        (errors(0.4, 0.3, 0.2, 0.1), ["did not hold", "held", "held", *["did not hold"] * 4]),
+        (errors(*[0.3] * 4), [CLOSE, "held", "held", *[CLOSE] * 4]),
     ],
     ids=["the variance", "the KL", "both", "reversed", "neither"],
 )
@@ -132,8 +133,11 @@ def test_the_control_finds_the_part_that_was_planted(error, expected):
 
 def test_a_difference_without_outliers_is_found():
     rows = outliers(errors(0.1, 0.4, 0.1, 0.4))
-    rows.loc[rows["share"] == 0, "vae_entry"] += 0.2
-    assert on_outliers(rows)[1] == "did not hold"
+    none = rows["share"] == 0
+    longer = rows[none].copy()
+    rows.loc[none, "vae_entry"] += 0.2
+    assert on_outliers(rows, longer)[1:3] == ["did not hold", "held"]
+    assert on_outliers(rows)[1:3] == ["did not hold", "did not hold"]
 
 
 def test_seeds_that_lack_a_cell_are_left_out():
@@ -179,8 +183,9 @@ def test_the_table_of_outliers_has_means_with_and_without():
 def test_nothing_is_said_where_nothing_is_recorded(tmp_path, monkeypatch, tiny_npz):
     monkeypatch.setattr(noise.results, "folder", lambda: tmp_path)
     rows, tables, long = noise.outliers(), noise.images(tiny_npz), noise.longer(tiny_npz)
-    assert [len(rows), len(long), *map(len, tables.values())] == [0] * 7
-    for verdict in (*noise.rules_on_outliers(rows), *noise.rules_on_images(tables, long)):
+    without = noise.without_outliers_longer()
+    assert [len(rows), len(without), len(long), *map(len, tables.values())] == [0] * 8
+    for verdict in (*noise.rules_on_outliers(rows, without), *noise.rules_on_images(tables, long)):
         assert (verdict.outcome, verdict.measured) == (None, "cannot be measured here")
     assert all(math.isnan(value) for table in noise.heat_maps(rows).values() for row in table for value in row)
     mean, half = noise.over_sizes(tables, "added", 0.1)

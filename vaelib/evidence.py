@@ -295,4 +295,9 @@ PARTS = {
         robustness.outlier_errors,
         5,
     ),
+    "robustness_outliers_longer": Part(
+        tuple(robustness.outlier_setting(d, 0.0, epochs=robustness.LONG_EPOCHS) for d in robustness.TRUE_DIMS),
+        robustness.outlier_errors,
+        5,
+    ),
 }

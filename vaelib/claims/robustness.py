@@ -15,7 +15,8 @@ def outliers() -> tuple[Verdict, ...]:
     for true_dim in robustness.TRUE_DIMS:
         for share in robustness.OUTLIER_SHARES:
             rows("robustness_outliers", robustness.outlier_setting(true_dim, share))  # there must be some of each
-    return noise.rules_on_outliers(noise.outliers())
+        rows("robustness_outliers_longer", robustness.outlier_setting(true_dim, 0.0, epochs=robustness.LONG_EPOCHS))
+    return noise.rules_on_outliers(noise.outliers(), noise.without_outliers_longer())
 
 
 def images() -> dict[int, pd.DataFrame]:
@@ -23,12 +24,12 @@ def images() -> dict[int, pd.DataFrame]:
 
 
 def synthetic() -> Sequence[Verdict]:
-    resists, alike, *_ = outliers()
-    return resists, alike
+    resists, alike, longer, *_ = outliers()
+    return resists, alike, longer
 
 
 def by_kl() -> Sequence[Verdict]:
-    _, _, alone, _, more, _ = outliers()
+    _, _, _, alone, _, more, _ = outliers()
     return alone, more
 
 
