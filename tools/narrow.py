@@ -10,8 +10,8 @@ from bs4 import BeautifulSoup, NavigableString, Tag
 
 LONG = 24  # characters: cells with more are prose, which narrow columns cut to pieces
 SHORT = 16  # characters: code with no more stays in one line, on every screen
-WIDE = 1.8  # width over height of pictures whose panels stand side by side
 LETTERS = 0.53  # of its size at least, a picture's letters can be read: 8 of their 15 pixels
+FITS = 346  # pixels: who needs no more is shown whole on a phone, its letters a pixel smaller
 # Where names of files and functions may break: behind these signs, but in no number.
 BREAKS = re.compile(r"(?<=[/_=\\])(?=[^\W\d])|(?<=[A-Za-z]\.)(?=[A-Za-z])")
 KEPT = re.compile(r"(Figures?|Table|Algorithm|Exercise|equations?|§+) (?=[\d(])")
@@ -57,9 +57,10 @@ def breakable(tag: Tag) -> None:
         text.replace_with(parts[-1])
 
 
-def least_width(width: int, height: int) -> int | None:
-    """How many pixels of a screen a picture of this size needs to be read; None where it has no panels side by side."""
-    return round(width * LETTERS) if width > WIDE * height else None
+def least_width(width: int) -> int | None:
+    """How many pixels of a screen a picture so wide needs to be read; None where a phone shows it whole."""
+    least = round(width * LETTERS)
+    return least if least > FITS else None
 
 
 def _texts(tag: Tag) -> Iterator[NavigableString]:
