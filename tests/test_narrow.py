@@ -62,3 +62,21 @@ def test_numbers_of_figures_and_sections_stay_with_their_words():
 @pytest.mark.parametrize(("width", "least"), [(1000, 530), (782, 414), (650, None), (320, None)])
 def test_pictures_too_wide_for_a_phone_have_a_least_width(width, least):
     assert narrow.least_width(width) == least
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("the pixels (MATH), where", ["(x),"]),
+        ("for MATH, the same", ["x,"]),
+        ("the MATH-th of <a>MATH</a>.", ["x-", "x."]),
+        ("that MATH is", []),
+    ],
+)
+def test_no_line_breaks_between_a_formula_and_the_signs_beside_it(text, kept):
+    page = f"<article><p>{text}</p></article>".replace("MATH", '<span class="math"><math><mi>x</mi></math></span>')
+    soup = BeautifulSoup(page, "html.parser")
+    said = soup.get_text()
+    narrow.narrow(soup)
+    assert [part.get_text() for part in soup.select(".together")] == kept
+    assert soup.get_text() == said

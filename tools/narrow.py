@@ -14,6 +14,8 @@ LETTERS = 0.53  # of its size at least, a picture's letters can be read: 8 of th
 FITS = 346  # pixels: who needs no more is shown whole on a phone, its letters a pixel smaller
 # Where names of files and functions may break: behind these signs, but in no number.
 BREAKS = re.compile(r"(?<=[/_=\\])(?=[^\W\d])|(?<=[A-Za-z]\.)(?=[A-Za-z])")
+# What stays with the formula that it follows, or that follows it: a comma begins no line, and a bracket ends none.
+AFTER, BEFORE = re.compile(r"^[^\s\w]+"), re.compile(r"[(\[“‘]+$")
 KEPT = re.compile(r"(Figures?|Table|Algorithm|Exercise|equations?|§+) (?=[\d(])")
 
 
@@ -26,6 +28,8 @@ def narrow(soup: BeautifulSoup) -> None:
             name["class"] = [*name.get("class", []), "short"]
         else:
             breakable(name)
+    for formula in soup.select("article span.math"):
+        together(formula)
     for title in soup.select("article :is(h1, h2, h3, h4), .toc-entry, .bd-links a"):
         for text in _texts(title):
             text.replace_with(KEPT.sub("\\1\N{NO-BREAK SPACE}", text))
@@ -55,6 +59,26 @@ def breakable(tag: Tag) -> None:
         for part in parts[:-1]:
             text.insert_before(part, BeautifulSoup("<wbr/>", "html.parser").wbr)
         text.replace_with(parts[-1])
+
+
+def together(formula: Tag) -> None:
+    """Let no line break between a formula in the text and the signs beside it."""
+    while formula.parent.name == "a":
+        formula = formula.parent
+    sides = [(formula.previous_sibling, BEFORE), (formula.next_sibling, AFTER)]
+    signs = [
+        sign.search(text)[0] if type(text) is NavigableString and sign.search(text) else "" for text, sign in sides
+    ]
+    if not any(signs):
+        return
+    (before, _), (after, _) = sides
+    formula.wrap(BeautifulSoup('<span class="together"></span>', "html.parser").span)
+    if signs[0]:
+        formula.insert_before(signs[0])
+        before.replace_with(before.removesuffix(signs[0]))
+    if signs[1]:
+        formula.insert_after(signs[1])
+        after.replace_with(after.removeprefix(signs[1]))
 
 
 def least_width(width: int) -> int | None:
