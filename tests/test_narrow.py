@@ -69,7 +69,7 @@ def test_pictures_too_wide_for_a_phone_have_a_least_width(width, least):
     [
         ("the pixels (MATH), where", ["(x),"]),
         ("for MATH, the same", ["x,"]),
-        ("the MATH-th of <a>MATH</a>.", ["x-", "x."]),
+        ("the MATH-th of <a class='symbol'>MATH</a>.", ["x-", "x."]),
         ("that MATH is", []),
     ],
 )

@@ -63,12 +63,11 @@ def breakable(tag: Tag) -> None:
 
 def together(formula: Tag) -> None:
     """Let no line break between a formula in the text and the signs beside it."""
-    while formula.parent.name == "a":
+    if "symbol" in formula.parent.get("class", []):  # the link to the page of notation
         formula = formula.parent
     sides = [(formula.previous_sibling, BEFORE), (formula.next_sibling, AFTER)]
-    signs = [
-        sign.search(text)[0] if type(text) is NavigableString and sign.search(text) else "" for text, sign in sides
-    ]
+    found = [type(text) is NavigableString and sign.search(text) for text, sign in sides]
+    signs = [each[0] if each else "" for each in found]
     if not any(signs):
         return
     (before, _), (after, _) = sides
