@@ -59,9 +59,12 @@ def test_numbers_of_figures_and_sections_stay_with_their_words():
     assert title.get_text() == "New pictures (Figure\xa05) of equations\xa0(1)–(12), §2 and figure it out"
 
 
-@pytest.mark.parametrize(("width", "least"), [(1000, 530), (782, 414), (650, None), (320, None)])
-def test_pictures_too_wide_for_a_phone_have_a_least_width(width, least):
-    assert narrow.least_width(width) == least
+@pytest.mark.parametrize(
+    ("size", "least"),
+    [((1000, 400), 530), ((820, 600), 435), ((650, 340), None), ((800, 790), None), ((320, 90), None)],
+)
+def test_pictures_too_wide_for_a_phone_have_a_least_width(size, least):
+    assert narrow.least_width(*size) == least
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def pictures(soup: BeautifulSoup, html: Path) -> None:
         if path.is_file() and path.suffix != ".svg":
             with Image.open(path) as content:
                 image["width"], image["height"] = map(str, content.size)
-                if least := narrow.least_width(content.width):
+                if least := narrow.least_width(*content.size):
                     image["style"] = f"--least: {least}px"
         if number:
             image["loading"] = "lazy"

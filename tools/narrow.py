@@ -11,6 +11,7 @@ from bs4 import BeautifulSoup, NavigableString, Tag
 LONG = 24  # characters: cells with more are prose, which narrow columns cut to pieces
 SHORT = 16  # characters: code with no more stays in one line, on every screen
 LETTERS = 0.53  # of its size at least, a picture's letters can be read: 8 of their 15 pixels
+WIDE = 1.2  # width over height; a map or a mosaic, about as high as wide, is better seen whole
 FITS = 346  # pixels: who needs no more is shown whole on a phone, its letters a pixel smaller
 # Where names of files and functions may break: behind these signs, but in no number.
 BREAKS = re.compile(r"(?<=[/_=\\])(?=[^\W\d])|(?<=[A-Za-z]\.)(?=[A-Za-z])")
@@ -80,10 +81,10 @@ def together(formula: Tag) -> None:
         after.replace_with(after.removeprefix(signs[1]))
 
 
-def least_width(width: int) -> int | None:
-    """How many pixels of a screen a picture so wide needs to be read; None where a phone shows it whole."""
+def least_width(width: int, height: int) -> int | None:
+    """How many pixels of a screen a picture of this size needs to be read; None where a phone shows it whole."""
     least = round(width * LETTERS)
-    return least if least > FITS else None
+    return least if least > FITS and width > WIDE * height else None
 
 
 def _texts(tag: Tag) -> Iterator[NavigableString]:
