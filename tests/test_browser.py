@@ -20,7 +20,7 @@ ALL = [*PAGES, "search.html", "404.html"]
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 # Beside axe's own rules, one that it counts as experimental.
 RULES = {"preload": False, "resultTypes": ["violations"], "rules": {"label-content-name-mismatch": {"enabled": True}}}
-# Of coloured code and of formulas, which are most of a page's elements and slow, one of each kind stands for those that
+# Of colored code and of formulas, which are most of a page's elements and slow, one of each kind stands for those that
 # look like it; of the others only the words stay.
 ALIKE = """() => {
   const seen = new Set();
@@ -152,7 +152,7 @@ def test_page_fits_every_screen_and_large_letters(open_page, name):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_is_cut_on_paper(open_page, name):
-    page = open_page(viewport={"width": 718, "height": 1000})  # A4 between margins of a centimetre
+    page = open_page(viewport={"width": 718, "height": 1000})  # A4 between margins of a centimeter
     visit(page, f"{SITE.as_uri()}/{name}")
     page.emulate_media(media="print")
     page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")

@@ -166,7 +166,7 @@ def test_chapter_runs_in_smoke_mode(executions, name, latent_dim):
 @pytest.mark.parametrize("name", [name for name, path in CHAPTERS.items() if "dataset" in parameters(path)])
 @pytest.mark.filterwarnings("default")
 def test_chapter_runs_on_a_file_of_twenty_images(executions, name):
-    """Of which three are held out: fewer than the neighbours, groups or pairs that are looked at of more."""
+    """Of which three are held out: fewer than the neighbors, groups or pairs that are looked at of more."""
     path = executions.run("first", name, 2, 20)
     assert find_stop(name, read_notebook(path)) is None
     assert any("/20.npz" in cell["source"] for cell in code_cells(path))

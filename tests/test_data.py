@@ -643,7 +643,7 @@ def without_numpys(error):
 BAD_NPZ = {
     "no array of images": ({"pictures": IMAGES}, r"no array called 'images'; it has \['pictures'\]"),
     "images with one axis": ({"images": np.zeros(6)}, r"shape \(6,\)"),
-    "images in colour": ({"images": np.zeros((6, 2, 2, 3))}, r"shape \(6, 2, 2, 3\).*grey"),
+    "images in color": ({"images": np.zeros((6, 2, 2, 3))}, r"shape \(6, 2, 2, 3\).*gray"),
     "no image": ({"images": np.zeros((0, 4))}, r"shape \(0, 4\)"),
     "no pixel": ({"images": np.zeros((6, 0))}, r"shape \(6, 0\)"),
     "one image": ({"images": np.zeros((1, 4))}, "1 image"),
@@ -705,7 +705,7 @@ def test_unreadable_npz(kind, npz, sees):
 
 
 def test_npz_of_black_and_white_bytes(npz):
-    """Bytes of 0 and 1 are black and white; with a single 2 among them they are shades of grey."""
+    """Bytes of 0 and 1 are black and white; with a single 2 among them they are shades of gray."""
     pixels = np.random.default_rng(1).integers(0, 2, (30, 4, 6), np.uint8)
     for split in ("train", "test"):
         assert load_dataset(npz(images=pixels), split).images.unique().tolist() == [0, 1]

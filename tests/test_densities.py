@@ -38,7 +38,7 @@ def test_bernoulli_is_the_log_probability_of_binary_images(rng, batch):
 
 
 @pytest.mark.equation(15)
-def test_bernoulli_of_grey_pixels_is_the_sum_of_eq_15_term_by_term(rng):
+def test_bernoulli_of_gray_pixels_is_the_sum_of_eq_15_term_by_term(rng):
     x, logits = torch.rand(3, 5, generator=rng, dtype=torch.float64), normal(3, 5, rng=rng, scale=2)
     for row, value in enumerate(bernoulli_log_likelihood(x, logits).tolist()):
         total = 0.0
@@ -55,7 +55,7 @@ def test_bernoulli_sums_to_one_over_all_binary_images(rng):
     assert total.item() == pytest.approx(1, rel=1e-12)
 
 
-def test_bernoulli_is_no_density_of_grey_pixels():
+def test_bernoulli_is_no_density_of_gray_pixels():
     # ∫₀¹ p^x (1-p)^(1-x) dx = (2p - 1) / logit(p): one only where p is 0 or 1.
     logit = torch.tensor([1.5], dtype=torch.float64)
     p = 1 / (1 + math.exp(-1.5))
@@ -206,14 +206,14 @@ def test_kl_keeps_its_digits_in_single_precision_next_to_the_prior():
 
 
 @pytest.mark.equation(19)
-def test_reparameterised_sample_is_mean_plus_scaled_noise():
+def test_reparameterized_sample_is_mean_plus_scaled_noise():
     mu, variance, eps = torch.tensor([1.0, -2.0]), torch.tensor([9.0, 0.25]), torch.tensor([0.5, -4.0])
     z = reparameterise(mu, variance.log(), eps=eps)
     torch.testing.assert_close(z, torch.tensor([1 + 3 * 0.5, -2 - 0.5 * 4]))
 
 
 @pytest.mark.equation(19)
-def test_reparameterised_noise_broadcasts():
+def test_reparameterized_noise_broadcasts():
     mu, eps = torch.zeros(4, 2), torch.arange(12.0).reshape(6, 1, 2)
     torch.testing.assert_close(reparameterise(mu, torch.zeros(4, 2), eps=eps), eps.expand(6, 4, 2))
 

@@ -98,7 +98,7 @@ def test_the_checksum_notices_a_changed_byte(digits):
 def test_the_plane_holds_all_dots(digits):
     packed = pack.pack(model_of(), digits, 100)
     _, codes, _, _ = unpacked(packed)
-    assert (np.abs(codes - packed.meta["centre"]) < packed.meta["half"]).all()
+    assert (np.abs(codes - packed.meta["center"]) < packed.meta["half"]).all()
 
 
 def test_only_dimensions_in_use_get_a_slider(digits):
@@ -114,7 +114,7 @@ def test_only_dimensions_in_use_get_a_slider(digits):
 
 
 def test_a_column_without_weights_stays_without():
-    whole, scale = pack.quantise(torch.tensor([[0.0, 1.0], [0.0, -2.0]]))
+    whole, scale = pack.quantize(torch.tensor([[0.0, 1.0], [0.0, -2.0]]))
     assert whole.tolist() == [[0, 16384], [0, -32767]]
     assert scale[0] == 0
 
@@ -122,7 +122,7 @@ def test_a_column_without_weights_stays_without():
 def test_an_outlier_coarsens_only_its_own_column():
     weight = torch.randn(30, 20, generator=torch.Generator().manual_seed(0))
     weight[:, 0] *= 1e5
-    whole, scale = pack.quantise(weight)
+    whole, scale = pack.quantize(weight)
     error = (whole * scale - weight).abs().amax(0)
     assert error[1:].max() < 1e-4 < error[0]
 

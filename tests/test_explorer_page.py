@@ -111,7 +111,7 @@ class Page:
         return np.frombuffer(base64.b64decode(packed), np.float32)
 
     def picture(self, selector):
-        """The grey values of a canvas, 0 to 255."""
+        """The gray values of a canvas, 0 to 255."""
         return self.floats(
             f"(c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((_, i) => i % 4 === 0))"
             f"(root.querySelector({selector!r}))"
@@ -177,7 +177,7 @@ def test_the_elbo_at_the_same_noise_is_vaelibs(page, files, trained, k):
     eps = torch.randn(len(images), k, generator=torch.Generator().manual_seed(6))
     here = page.floats(
         f"{json.dumps(eps.tolist())}.map((eps, i) => {{ const x = own.heldout(i); "
-        "return own.terms(x, LatentExplorer.reparameterise(x.q, eps)).elbo; })"
+        "return own.terms(x, LatentExplorer.reparameterize(x.q, eps)).elbo; })"
     )
     assert np.abs(here - elbo_at(model, images, eps).numpy()).max() <= 0.1
     assert np.abs(here - elbo_at(model, images, eps + 3).numpy()).max() > 0.1
@@ -214,8 +214,8 @@ def test_a_dragged_point_draws_what_the_decoder_draws(boots, model):
     boots.mouse("mouseReleased", end, held=True)
     boots.drawn()
     z = boots.ask("own.z")
-    centre, half = boots.ask("own.meta.centre"), boots.ask("own.meta.half")
-    assert np.allclose(z, [centre[0] - 0.5 * half, centre[1] + 0.2 * half], atol=0.01 * half)
+    center, half = boots.ask("own.meta.center"), boots.ask("own.meta.half")
+    assert np.allclose(z, [center[0] - 0.5 * half, center[1] + 0.2 * half], atol=0.01 * half)
     expected = 255 * model.mean_image(torch.tensor([z])).detach().numpy()[0]
     assert np.abs(boots.picture(".mean") - expected).max() <= 1.5
     check_numbers(boots, model, boots.floats("own.x.pixels"), z)
@@ -447,14 +447,14 @@ def test_nothing_is_asked_of_the_network_and_nothing_overflows(browser, page, fi
 
 
 CONTRAST = """(() => {
-  const light = colour => {
-    const [r, g, b] = colour.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255)
+  const light = color => {
+    const [r, g, b] = color.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255)
       .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const ground = e => {
-    const colour = getComputedStyle(e).backgroundColor;
-    return colour === 'rgba(0, 0, 0, 0)' ? ground(e.parentElement) : colour;
+    const color = getComputedStyle(e).backgroundColor;
+    return color === 'rgba(0, 0, 0, 0)' ? ground(e.parentElement) : color;
   };
   const texts = [...root.querySelectorAll('p, span, b, button, label, li, output')]
     .filter(e => e.offsetWidth && e.textContent.trim());

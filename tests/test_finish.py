@@ -127,7 +127,7 @@ def test_icon_is_drawn_and_an_unknown_one_is_named(page):
         finish._Icons(FONT_AWESOME).draw(BeautifulSoup('<i class="fa-solid fa-gone"></i>', "html.parser"))
 
 
-def test_colours_are_known_before_the_page_is_drawn(page):
+def test_colors_are_known_before_the_page_is_drawn(page):
     assert "data-theme" not in page.html.attrs
     assert "prefers-color-scheme" in page.find("script", attrs={"data-cfasync": True}).string
 

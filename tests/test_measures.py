@@ -182,7 +182,7 @@ def test_pca_codes_cannot_have_more_components_than_there_are(rng):
     assert test.shape == (7, 3)
 
 
-# Neighbours' votes, and what is confused
+# Neighbors' votes, and what is confused
 
 
 def test_neighbour_votes_are_those_of_brute_force(rng):
@@ -283,7 +283,7 @@ def test_relative_sharpness_ideal_null_and_broken(rng):
     assert math.isnan(relative_sharpness(images, images, (1, 64)))
 
 
-# What grey pixels cost
+# What gray pixels cost
 
 
 @pytest.mark.control("binary_entropy", "ideal", "null", "broken")

@@ -179,7 +179,7 @@ def test_bad_arguments_are_named_with_what_was_seen(model_class, arguments, name
 
 
 def test_initial_logits_say_little():
-    """A null for everything trained: at the start a picture is near uniform grey, log p(x|z) near -D log 2."""
+    """A null for everything trained: at the start a picture is near uniform gray, log p(x|z) near -D log 2."""
     model, x = seeded(VAE), torch.rand(20, 784)
     log_likelihood = model.log_likelihood(x, torch.randn(20, 2, generator=torch.Generator().manual_seed(0)))
     assert log_likelihood.mean().item() == pytest.approx(-784 * math.log(2), rel=0.02)

@@ -59,6 +59,27 @@ def test_numbers_of_figures_and_sections_stay_with_their_words():
     assert title.get_text() == "New pictures (Figure\xa05) of equations\xa0(1)–(12), §2 and figure it out"
 
 
-@pytest.mark.parametrize(("size", "least"), [((1000, 400), 530), ((700, 700), None), ((900, 500), None)])
-def test_panels_side_by_side_have_a_least_width(size, least):
+@pytest.mark.parametrize(
+    ("size", "least"),
+    [((1000, 400), 530), ((820, 600), 435), ((650, 340), None), ((800, 790), None), ((320, 90), None)],
+)
+def test_pictures_too_wide_for_a_phone_have_a_least_width(size, least):
     assert narrow.least_width(*size) == least
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("the pixels (MATH), where", ["(x),"]),
+        ("for MATH, the same", ["x,"]),
+        ("the MATH-th of <a class='symbol'>MATH</a>.", ["x-", "x."]),
+        ("that MATH is", []),
+    ],
+)
+def test_no_line_breaks_between_a_formula_and_the_signs_beside_it(text, kept):
+    page = f"<article><p>{text}</p></article>".replace("MATH", '<span class="math"><math><mi>x</mi></math></span>')
+    soup = BeautifulSoup(page, "html.parser")
+    said = soup.get_text()
+    narrow.narrow(soup)
+    assert [part.get_text() for part in soup.select(".together")] == kept
+    assert soup.get_text() == said

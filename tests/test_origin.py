@@ -64,7 +64,7 @@ def said_on(root, page="book/a", title="A & <B>", others=()):
     """The buttons that a page has, by their words, and its footer."""
     config = SimpleNamespace(checkout=str(root))
     env = SimpleNamespace(titles={page: SimpleNamespace(astext=lambda: title)}, found_docs={page, *others})
-    context = {"header_buttons": [], "page_source_suffix": ".ipynb", "theme_extra_footer": "MIT licence."}
+    context = {"header_buttons": [], "page_source_suffix": ".ipynb", "theme_extra_footer": "MIT license."}
     context["pathto"] = lambda name: "#" if name == page else f"../{name}.html"
     buttons._Buttons(SimpleNamespace(config=config))(SimpleNamespace(env=env), page, "page.html", context, object())
     links = [link for group in context["header_buttons"] for link in group["buttons"]]
@@ -146,24 +146,24 @@ def test_a_branch_that_origin_lacks_gives_way_to_its_own_and_none_to_the_commit(
 
 def test_footer_has_the_date_of_the_last_change_to_the_sources(checkout):
     head = git(checkout, "rev-parse", "--short", "HEAD").stdout.strip()
-    assert said_on(checkout)[1] == f"MIT licence. As of 29 February 2024 (commit {head})."
+    assert said_on(checkout)[1] == f"MIT license. As of 29 February 2024 (commit {head})."
     (checkout / "NOTES").write_text("nothing the site is made from")
     git(checkout, "add", "NOTES")
     git(checkout, "commit", "--message=Second", day="2025-01-01T12:00:00+0000")
-    assert said_on(checkout)[1] == f"MIT licence. As of 29 February 2024 (commit {head})."
+    assert said_on(checkout)[1] == f"MIT license. As of 29 February 2024 (commit {head})."
     (checkout / "book" / "a.ipynb").write_text("[]")
-    assert said_on(checkout)[1] == f"MIT licence. As of 29 February 2024 (commit {head}, with changes since)."
+    assert said_on(checkout)[1] == f"MIT license. As of 29 February 2024 (commit {head}, with changes since)."
 
 
 def test_a_folder_without_commits_has_no_date(tmp_path):
     git(tmp_path, "init")
     assert origin.commit(tmp_path) is None
-    assert said_on(tmp_path)[1] == "MIT licence."
+    assert said_on(tmp_path)[1] == "MIT license."
 
 
 def test_footer_leads_to_how_to_cite_where_there_is_such_a_page(tmp_path):
     link = ' <a class="cite" href="../book/index.html#cite">Cite this book</a>'
-    assert said_on(tmp_path, others=["book/index"])[1] == f"MIT licence.{link}"
+    assert said_on(tmp_path, others=["book/index"])[1] == f"MIT license.{link}"
     assert '<a class="cite" href="#cite">' in said_on(tmp_path, page="book/index")[1]
 
 

@@ -20,7 +20,7 @@ FIRST = """<article><section id="top"><h1>Book {{x}}<a class="headerlink" href="
 <a href="#saleh">Saleh</a></p>
 <section id="chapters"><h2>Chapters</h2><div class="toctree-wrapper">One</div></section>
 <section id="sources"><h2>References</h2><div class="citation-list"><p id="saleh">Saleh (2019)</p></div></section>
-</section></article><div class="extra_footer">MIT licence. <a class="cite" href="#cite">Cite this</a></div>"""
+</section></article><div class="extra_footer">MIT license. <a class="cite" href="#cite">Cite this</a></div>"""
 SECOND = """<article><section id="one"><h1>One &amp; all</h1><section id="part"><h2>A <em>part</em></h2>
 <details><summary>code</summary><pre>folded()</pre></details><details open><summary>s</summary><p>shown</p></details>
 <a class="picture" href="../_images/a.png"><img src="../_images/a.png" alt="a" loading="lazy"></a>
@@ -86,7 +86,7 @@ def test_what_is_folded_or_for_the_screen_is_left_out(one_page):
     assert not page.find_all("script")
     words = page.get_text()
     assert not [word for word in ("folded()", "live", "scripts", "#") if word in page.main.get_text()]
-    assert all(word in words for word in ("shown", "about", "MIT licence."))
+    assert all(word in words for word in ("shown", "about", "MIT license."))
 
 
 def test_contents_list_what_is_there_with_numbers_once_they_are_known(one_page):
@@ -198,10 +198,10 @@ def test_nothing_is_cut_in_the_printed_book(printed):
 
 
 def brightness(content: bytes) -> float:
-    """Mean grey of the first page of a PDF, from 0 to 255."""
+    """Mean gray of the first page of a PDF, from 0 to 255."""
     with pypdfium2.PdfDocument(io.BytesIO(content)) as document:
         histogram = document[0].render(scale=0.5).to_pil().convert("L").histogram()
-    return sum(grey * count for grey, count in enumerate(histogram)) / sum(histogram)
+    return sum(gray * count for gray, count in enumerate(histogram)) / sum(histogram)
 
 
 @pytest.mark.browser

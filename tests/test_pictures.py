@@ -33,7 +33,7 @@ def test_a_square_around_a_pixel_of_ink_is_erased(strokes):
     assert (damaged[square] == 0).all()
     assert torch.equal(damaged[~square], strokes[~square])
     whole = square.reshape(-1, *SHAPE)
-    assert whole[:, :, [0, 1, 5, 6]].sum() == 0  # the line is in column 3, and so is each centre
+    assert whole[:, :, [0, 1, 5, 6]].sum() == 0  # the line is in column 3, and so is each center
     assert set(whole.flatten(1).sum(1).tolist()) <= {6, 9}  # two rows at an edge, three elsewhere
     assert (strokes[square] > 0.5).reshape(-1).sum() > 0
     assert not torch.equal(square, pictures.erased(strokes, SHAPE, side=3, seed=2)[1])

@@ -115,10 +115,10 @@ def test_steps_and_whose_settings_they_were(run):
     assert "chosen" not in planes.steps(official, 101)
 
 
-def test_grey():
-    some, none = planes.grey(torch.tensor([[0.0, 0.5, 1.0, 0.25]])), planes.grey(torch.tensor([[0.0, 1.0]]))
+def test_gray():
+    some, none = planes.gray(torch.tensor([[0.0, 0.5, 1.0, 0.25]])), planes.gray(torch.tensor([[0.0, 1.0]]))
     assert (some.outcome, none.outcome) == (True, False)
-    assert "50.0% are grey" in said_with_formulas(some)
+    assert "50.0% are gray" in said_with_formulas(some)
     assert "All pixels are 0 or 1" in said(none)
 
 

@@ -26,8 +26,8 @@ FIGURES = {
     "scatter K=1": lambda: plotting.latent_scatter(CODES[:, :1], LABELS, dims=(0,)),
     "scatter K=2": lambda: plotting.latent_scatter(CODES[:, :2], LABELS, class_names=("a", "b", "c")),
     "scatter K=3": lambda: plotting.latent_scatter(CODES, LABELS, dims=(0, 2)),
-    "scatter unlabelled": lambda: plotting.latent_scatter(CODES, UNLABELLED),
-    "scatter unlabelled K=1": lambda: plotting.latent_scatter(CODES[:, :1], UNLABELLED, dims=(0,)),
+    "scatter unlabeled": lambda: plotting.latent_scatter(CODES, UNLABELLED),
+    "scatter unlabeled K=1": lambda: plotting.latent_scatter(CODES[:, :1], UNLABELLED, dims=(0,)),
     "scatter of 30 classes": lambda: plotting.latent_scatter(CODES, np.arange(40) % 30),
     "posterior K=1": lambda: plotting.posterior_and_q([AXIS], np.exp(-(AXIS**2)), [0.2], [0.5]),
     "posterior K=2": lambda: plotting.posterior_and_q(
@@ -143,8 +143,8 @@ def test_scatter_shows_every_code_under_its_label():
     for label, points in enumerate(ax.collections):
         np.testing.assert_allclose(points.get_offsets(), CODES[np.equal(LABELS, label)][:, [0, 2]])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("$z_{1}$", "$z_{3}$")
-    colours = {tuple(points.get_facecolor()[0]) for points in ax.collections}
-    assert len(colours) == 3
+    colors = {tuple(points.get_facecolor()[0]) for points in ax.collections}
+    assert len(colors) == 3
 
 
 def test_scatter_of_one_dimension_gives_each_class_a_row():
@@ -157,7 +157,7 @@ def test_scatter_of_one_dimension_gives_each_class_a_row():
 
 
 def test_scatter_names_classes_and_the_lack_of_them():
-    [named], [unlabelled] = FIGURES["scatter K=2"]().axes, FIGURES["scatter unlabelled"]().axes
+    [named], [unlabelled] = FIGURES["scatter K=2"]().axes, FIGURES["scatter unlabeled"]().axes
     assert [points.get_label() for points in named.collections] == ["a", "b", "c"]
     assert [points.get_label() for points in unlabelled.collections] == ["unlabelled"]
 

@@ -248,7 +248,7 @@ def test_a_verdict_follows_from_the_interval_over_seeds(values, above, below):
 def test_a_verdict_shows_what_was_measured_and_its_rule():
     verdict = report.above("it is", [1.0, 1.1, 0.9], 0.5, of="gain in nats", form=".1f")
     assert verdict.measured == "gain in nats: 1.0, 0.8 to 1.2 (3 seeds)"
-    assert verdict.rule == "the 95 % interval of its mean over seeds lies above 0.5"
+    assert verdict.rule == "the 95% interval of its mean over seeds lies above 0.5"
     assert report.above("it is", [1.0], 0.5, of="gain", form=".1f").measured == "gain: 1.0 (1 seed)"
 
 

@@ -219,7 +219,7 @@ def test_outliers_hit_their_share_of_the_entries_and_are_drawn_from_a_standard_n
     assert hit.double().mean().item() == pytest.approx(0.3, abs=0.01)
     assert seen[hit].mean().item() == pytest.approx(0, abs=0.03)
     assert seen[hit].std().item() == pytest.approx(1, abs=0.03)
-    # Independent of what was there: E(l - s)² = 2 E l² for standardised l, in a share of the entries.
+    # Independent of what was there: E(l - s)² = 2 E l² for standardized l, in a share of the entries.
     assert normalised_error(clean, seen) == pytest.approx(0.6, abs=0.03)
     torch.testing.assert_close(clean.mean(0), torch.zeros(50), atol=1e-5, rtol=0)
     torch.testing.assert_close(clean.std(0), torch.ones(50), atol=1e-5, rtol=0)

@@ -145,7 +145,7 @@ def offer_a_pickle(folder):
 # Harm that a matching DONE vouches for, and a word of what is said of it.
 FALSE_WITNESS = {
     "another run's config": (changed("config.json", lambda c: {**c, "seed": 2}), "config.json is another run's"),
-    "an unknown field": (changed("config.json", lambda c: {**c, "colour": "red"}), "colour"),
+    "an unknown field": (changed("config.json", lambda c: {**c, "color": "red"}), "color"),
     "a list for a config": (changed("config.json", lambda c: [1, 2]), "TypeError"),
     "another run's key": (changed("history.json", lambda h: {**h, "key": 16 * "0"}), "key in history.json"),
     "the digest of other images": (changed("history.json", lambda h: {**h, "data_digest": 64 * "0"}), "data_digest"),
@@ -356,7 +356,7 @@ from pathlib import Path
 from unittest.mock import MagicMock
 
 import torch
-import torch._dynamo  # optimisers import it: once here instead of once in every child
+import torch._dynamo  # optimizers import it: once here instead of once in every child
 from vaelib import runs
 from vaelib.config import TrainConfig
 from vaelib.training import fit

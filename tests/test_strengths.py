@@ -98,10 +98,10 @@ def test_drawn_pictures_of_the_same_kind_cannot_be_told_and_blank_ones_can():
 
 def test_regained_sharpness_is_all_of_it_none_of_it_or_a_part():
     made, test = pictures()
-    grey = 0.5 * made["VAE, rebuilt"]  # a quarter of the variance
+    gray = 0.5 * made["VAE, rebuilt"]  # a quarter of the variance
     half = math.sqrt(0.625) * made["VAE, rebuilt"]
-    for other, expected in ((made["VAE, rebuilt"], 1), (grey, 0), (half, 0.5)):
-        made, test = pictures(**{"VAE, rebuilt": grey, "autoencoder, rebuilt": other})
+    for other, expected in ((made["VAE, rebuilt"], 1), (gray, 0), (half, 0.5)):
+        made, test = pictures(**{"VAE, rebuilt": gray, "autoencoder, rebuilt": other})
         assert strengths.compared(made, test)["regained"] == pytest.approx(expected, abs=1e-4)
 
 

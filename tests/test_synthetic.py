@@ -211,7 +211,7 @@ def test_planted_dimension_is_found_by_two_nearest_neighbours(true_dim, data_dim
     distances = torch.cdist(points.double(), points.double()).topk(3, largest=False).values
     ratios = (
         (distances[:, 2] / distances[:, 1]).sort().values[:-400]
-    )  # the far tail is where neighbours are no longer near
+    )  # the far tail is where neighbors are no longer near
     share = (torch.arange(len(ratios)) + 1.0).double() / 4_000
     dimension = -(torch.log(1 - share) @ torch.log(ratios)) / (torch.log(ratios) @ torch.log(ratios))
     assert dimension.item() == pytest.approx(true_dim, rel=0.15)

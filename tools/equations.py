@@ -4,7 +4,7 @@
     python -m tools.equations --check    only say whether it is up to date and complete
 
 Sources are parsed, never imported. An anchor is a line `(eq-7)=` of a chapter; Algorithm 1 is the `prf:algorithm`
-labelled `algorithm-1`. A function implements what the first paragraph of its docstring names ("eq. 15", "eqs. 13 and
+labeled `algorithm-1`. A function implements what the first paragraph of its docstring names ("eq. 15", "eqs. 13 and
 14", "Algorithm 1"). A test belongs to the equations of its `@pytest.mark.equation(15)`; what has no number finds its
 tests by their names (`BY_NAME`).
 """

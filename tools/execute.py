@@ -68,7 +68,7 @@ async def _execute_all(kept: Executed, paths: list[Path]) -> dict[Path, Executio
     tasks = {path: asyncio.create_task(one(path)) for path in reversed(paths)}
     try:
         await asyncio.gather(*tasks.values())
-    finally:  # where one is cancelled all are: wait until their kernels are gone
+    finally:  # where one is canceled all are: wait until their kernels are gone
         # nbclient's own tasks outlive the one that they serve and fail with its kernel.
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         await asyncio.gather(*tasks.values(), return_exceptions=True)

@@ -57,7 +57,7 @@ def _filled(text: str, values: Mapping[str, object]) -> str:
 
 
 def plain(text: str, folder: Path) -> str:
-    """`text` without what is another each time: where tests and the checkout are, digests, ports, colours."""
+    """`text` without what is another each time: where tests and the checkout are, digests, ports, colors."""
     text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)
     text = re.sub(re.escape(str(folder)) + r"/[^/\s]+", "…", text).replace(str(ROOT), "…")
     text = re.sub(r"\b(?=\d*[a-f])[0-9a-f]{12,}\b…?", "…", text)

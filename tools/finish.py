@@ -156,7 +156,7 @@ def tables(soup: BeautifulSoup) -> None:
 def code(soup: BeautifulSoup) -> None:
     """Cells as a reader wants them: without the marks of other tools, and no bar where nothing is shown.
 
-    Names, punctuation and blanks have the colour of all code: without spans of their own, a page is a third smaller.
+    Names, punctuation and blanks have the color of all code: without spans of their own, a page is a third smaller.
     """
     for plain in soup.select(PLAIN):
         plain.unwrap()

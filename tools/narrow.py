@@ -10,10 +10,13 @@ from bs4 import BeautifulSoup, NavigableString, Tag
 
 LONG = 24  # characters: cells with more are prose, which narrow columns cut to pieces
 SHORT = 16  # characters: code with no more stays in one line, on every screen
-WIDE = 1.8  # width over height of pictures whose panels stand side by side
 LETTERS = 0.53  # of its size at least, a picture's letters can be read: 8 of their 15 pixels
+WIDE = 1.2  # width over height; a map or a mosaic, about as high as wide, is better seen whole
+FITS = 346  # pixels: who needs no more is shown whole on a phone, its letters a pixel smaller
 # Where names of files and functions may break: behind these signs, but in no number.
 BREAKS = re.compile(r"(?<=[/_=\\])(?=[^\W\d])|(?<=[A-Za-z]\.)(?=[A-Za-z])")
+# What stays with the formula that it follows, or that follows it: a comma begins no line, and a bracket ends none.
+AFTER, BEFORE = re.compile(r"^[^\s\w]+"), re.compile(r"[(\[“‘]+$")
 KEPT = re.compile(r"(Figures?|Table|Algorithm|Exercise|equations?|§+) (?=[\d(])")
 
 
@@ -26,6 +29,8 @@ def narrow(soup: BeautifulSoup) -> None:
             name["class"] = [*name.get("class", []), "short"]
         else:
             breakable(name)
+    for formula in soup.select("article span.math"):
+        together(formula)
     for title in soup.select("article :is(h1, h2, h3, h4), .toc-entry, .bd-links a"):
         for text in _texts(title):
             text.replace_with(KEPT.sub("\\1\N{NO-BREAK SPACE}", text))
@@ -57,9 +62,29 @@ def breakable(tag: Tag) -> None:
         text.replace_with(parts[-1])
 
 
+def together(formula: Tag) -> None:
+    """Let no line break between a formula in the text and the signs beside it."""
+    if "symbol" in formula.parent.get("class", []):  # the link to the page of notation
+        formula = formula.parent
+    sides = [(formula.previous_sibling, BEFORE), (formula.next_sibling, AFTER)]
+    found = [type(text) is NavigableString and sign.search(text) for text, sign in sides]
+    signs = [each[0] if each else "" for each in found]
+    if not any(signs):
+        return
+    (before, _), (after, _) = sides
+    formula.wrap(BeautifulSoup('<span class="together"></span>', "html.parser").span)
+    if signs[0]:
+        formula.insert_before(signs[0])
+        before.replace_with(before.removesuffix(signs[0]))
+    if signs[1]:
+        formula.insert_after(signs[1])
+        after.replace_with(after.removeprefix(signs[1]))
+
+
 def least_width(width: int, height: int) -> int | None:
-    """How many pixels of a screen a picture of this size needs to be read; None where it has no panels side by side."""
-    return round(width * LETTERS) if width > WIDE * height else None
+    """How many pixels of a screen a picture of this size needs to be read; None where a phone shows it whole."""
+    least = round(width * LETTERS)
+    return least if least > FITS and width > WIDE * height else None
 
 
 def _texts(tag: Tag) -> Iterator[NavigableString]:

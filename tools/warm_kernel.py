@@ -30,7 +30,7 @@ IMPORTS = (
     "sklearn.ensemble",
     "sklearn.manifold",
     "sklearn.neighbors",
-    "torch._dynamo",  # the first optimiser of a process imports it
+    "torch._dynamo",  # the first optimizer of a process imports it
     "vaelib.plotting",
     "vaelib.report",
 )

@@ -9,7 +9,7 @@ from torch import Tensor
 class Captured:
     """`function` of tensors on a GPU, captured as a CUDA graph.
 
-    The first call runs as it stands: libraries and optimisers take memory in it that must not belong to the graph. The
+    The first call runs as it stands: libraries and optimizers take memory in it that must not belong to the graph. The
     second call captures the function, and from then on every call is one launch of what was captured. The function must
     do the same at every call, on inputs of the same shapes: it may read nothing off the device and copy nothing to it.
     What it changes, such as weights and the state of a generator, changes as it would without a graph.

@@ -34,7 +34,7 @@ class TrainConfig:
     batch_size : M of eq. 14.
     learning_rate, beta2 : Adam's step (with "one-cycle" the peak) and the decay of its second moments (β₁ is 0.9).
     schedule : "one-cycle" (Smith and Topin 2019: cosine warm-up over three tenths, then down to zero) or "constant".
-    model : "vae" or "autoencoder" (§2.6.1), which maximises log p(x|z) at its one code and takes none of what follows.
+    model : "vae" or "autoencoder" (§2.6.1), which maximizes log p(x|z) at its one code and takes none of what follows.
     prior : p(z), a name of `priors.PRIORS` (§2.6.2).
     beta, divergence, divergence_weight : the objective of Mathieu et al. (2019), as in `objectives.regularised_step`.
 

@@ -79,7 +79,7 @@ class ImageDataset:
 
     @property
     def has_labels(self) -> bool:
-        """Whether the images are labelled."""
+        """Whether the images are labeled."""
         return bool((self.labels >= 0).all())
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Log-likelihoods, the closed-form KL and reparameterised sampling: eqs. 15, 16, 18 and 19.
+"""Log-likelihoods, the closed-form KL and reparameterized sampling: eqs. 15, 16, 18 and 19.
 
 Axes: B batch, D pixels, K latent. Functions sum over the last axis, whose sizes must agree (else ValueError), and
 broadcast over those before it.
@@ -16,8 +16,8 @@ from vaelib.checks import check_floating
 def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
     """log p(x|z) of a Bernoulli decoder, eq. 15, written with logits: p = sigmoid(logits).
 
-    x (..., D) pixels in [0, 1]; logits (..., D). Returns (...), in nats. For grey pixels this is the paper's objective
-    and not a normalised density.
+    x (..., D) pixels in [0, 1]; logits (..., D). Returns (...), in nats. For gray pixels this is the paper's objective
+    and not a normalized density.
     """
     _check_last_axis(x, logits)
     # x log p + (1 - x) log(1 - p) = x·logits - softplus(logits): no logarithm of a rounded-off zero.

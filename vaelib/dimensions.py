@@ -104,8 +104,8 @@ def counts(sizes: Mapping[str, Tensor]) -> dict[str, float]:
 def of_points(points: Tensor) -> dict[str, float]:
     """The dimension of points (N, D) without any network: NaN for fewer than 50 different points, or for D = 1.
 
-    "twonn" (Facco et al. 2017) and "mle" (Levina and Bickel 2005, `NEIGHBOURS` neighbours) see how fast the number of
-    neighbours grows with distance; "pca" counts the principal components that keep `KEPT` of the variance.
+    "twonn" (Facco et al. 2017) and "mle" (Levina and Bickel 2005, `NEIGHBOURS` neighbors) see how fast the number of
+    neighbors grows with distance; "pca" counts the principal components that keep `KEPT` of the variance.
     """
     points = points.unique(dim=0)
     if len(points) < 50 or points.shape[1] < 2:

@@ -53,14 +53,14 @@ def column_norms(weight: Tensor) -> Tensor:
 
 
 class Votes(NamedTuple):
-    """What the nearest neighbours of each query say: the label with most votes (N,) and its share of the votes (N,)."""
+    """What the nearest neighbors of each query say: the label with most votes (N,) and its share of the votes (N,)."""
 
     label: Tensor
     share: Tensor
 
 
 def neighbour_votes(reference: Tensor, labels: Tensor, queries: Tensor, *, k: int = 10) -> Votes:
-    """The vote of the k nearest rows of `reference` (M, D), labelled by `labels` (M,), on each query (N, D)."""
+    """The vote of the k nearest rows of `reference` (M, D), labeled by `labels` (M,), on each query (N, D)."""
     from sklearn.neighbors import KNeighborsClassifier  # seconds to import, needed by few readers
 
     classifier = KNeighborsClassifier(n_neighbors=min(k, len(reference))).fit(reference.numpy(), labels.numpy())
@@ -70,7 +70,7 @@ def neighbour_votes(reference: Tensor, labels: Tensor, queries: Tensor, *, k: in
 
 
 class Confusions(NamedTuple):
-    """`surest`, the label most often recognised; `pair`, the two most confused (true, taken for); and how often."""
+    """`surest`, the label most often recognized; `pair`, the two most confused (true, taken for); and how often."""
 
     surest: int
     pair: tuple[int, int]
@@ -78,7 +78,7 @@ class Confusions(NamedTuple):
 
 
 def confusions(labels: Tensor, voted: Tensor) -> Confusions:
-    """Which classes are recognised and which confused. labels, voted (N,).
+    """Which classes are recognized and which confused. labels, voted (N,).
 
     `share` is of the images with the true label; 0, and the pair of no meaning, where nothing is confused.
     """
@@ -181,15 +181,15 @@ def hoyer_sparsity(z: Tensor) -> float:
 
 
 def binary_entropy(images: Tensor) -> Tensor:
-    """-x log x - (1-x) log(1-x), the least that grey pixels x in [0, 1] cost under eq. 15. (N, D) → (N,), in nats."""
+    """-x log x - (1-x) log(1-x), the least that gray pixels x in [0, 1] cost under eq. 15. (N, D) → (N,), in nats."""
     check_axes(images=(images, "N", "D"))
     return -(torch.special.xlogy(images, images) + torch.special.xlogy(1 - images, 1 - images)).sum(1)
 
 
 def laplacian_variance(images: Tensor, image_shape: tuple[int, int]) -> Tensor:
-    """Sharpness: the variance, over an image, of each pixel's four neighbours less four times itself. (N, D) → (N,).
+    """Sharpness: the variance, over an image, of each pixel's four neighbors less four times itself. (N, D) → (N,).
 
-    NaN for images so narrow that no pixel has four neighbours. Raises ValueError where D is not that of `image_shape`.
+    NaN for images so narrow that no pixel has four neighbors. Raises ValueError where D is not that of `image_shape`.
     """
     check_axes(images=(images, ..., math.prod(image_shape)))
     if min(image_shape) < 3:
@@ -218,9 +218,9 @@ def mean_image_log_likelihood(train: Tensor, test: Tensor) -> float:
 
 
 def two_sample_accuracy(a: Tensor, b: Tensor) -> float:
-    """How often a point's nearest neighbour, itself left out, is of its own sample.
+    """How often a point's nearest neighbor, itself left out, is of its own sample.
 
-    0.5: the samples cannot be told apart. 1: they are disjoint. a, b (N, D): the leave-one-out 1-nearest-neighbour test
+    0.5: the samples cannot be told apart. 1: they are disjoint. a, b (N, D): the leave-one-out 1-nearest-neighbor test
     of Lopez-Paz and Oquab (2017). Raises ValueError for other shapes, for points without coordinates, and for
     coordinates that are not finite.
     """

@@ -17,7 +17,7 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     -------
     images : (N, H, W), uint8 or finite float32
         Rows of D pixels become square images if D is a square number, else 1 x D. Bytes that are all 0 or 1 become
-        floats: they are black and white, and no shades of grey in 255ths.
+        floats: they are black and white, and no shades of gray in 255ths.
     labels : (N,) integers of 0 or more, or None where the file has none
 
     Raises
@@ -54,7 +54,7 @@ def _checked_images(path: Path, images: np.ndarray) -> np.ndarray:
     if images.ndim not in (2, 3) or 0 in images.shape:
         raise DataError(
             f"images in {path} has shape {images.shape}; it must be (N, H, W), or (N, D) for rows of pixels, with no "
-            f"axis of length 0 (colour images: turn them to grey first)"
+            f"axis of length 0 (color images: turn them to gray first)"
         )
     if images.ndim == 2:
         side = math.isqrt(images.shape[1])
@@ -88,7 +88,7 @@ def _checked_labels(path: Path, labels: np.ndarray, n: int) -> np.ndarray:
         raise DataError(f"labels in {path} goes up to {labels.max()}; labels must fit into int64")
     if labels.min() < 0:
         raise DataError(
-            f"labels in {path} goes down to {labels.min()}; labels are 0 or more. Keep labelled images only, or leave "
+            f"labels in {path} goes down to {labels.min()}; labels are 0 or more. Keep labeled images only, or leave "
             f"the array out"
         )
     return labels

@@ -48,14 +48,14 @@ class StandardNormal:
 
 @dataclass(frozen=True)
 class EqualGaussians:
-    """A mixture of Gaussians of equal weight and one variance. `means` are C centres of K coordinates each."""
+    """A mixture of Gaussians of equal weight and one variance. `means` are C centers of K coordinates each."""
 
     means: tuple[tuple[float, ...], ...]
     variance: float
 
     def __post_init__(self) -> None:
         if len({len(mean) for mean in self.means}) != 1 or not self.means[0]:
-            raise ValueError(f"means must be one or more centres of K ≥ 1 coordinates each, not {self.means!r}")
+            raise ValueError(f"means must be one or more centers of K ≥ 1 coordinates each, not {self.means!r}")
         if not 0 < self.variance < math.inf:
             raise ValueError(f"variance must be a number above 0, not {self.variance!r}")
 
@@ -110,7 +110,7 @@ class SpikeAndSlab:
 def make_prior(prior: str | Prior, latent_dim: int) -> Prior:
     """The prior of a name for K = `latent_dim`; an object that is a prior already is returned as it is.
 
-    "clustered" has 2K centres, one unit from the origin on either side of every axis, with variance 0.03; in the plane
+    "clustered" has 2K centers, one unit from the origin on either side of every axis, with variance 0.03; in the plane
     these are the four of Mathieu et al. "sparse" is `SpikeAndSlab`.
     """
     if not isinstance(prior, str):

@@ -19,7 +19,7 @@ class Integrals(NamedTuple):
     """N integrals over z, and how their mass is spread.
 
     log_value (N,) in nats; moved (N,), by how much the last two halvings of the cells moved it, the larger of the two;
-    cells, for each integral the centres (G, K) of its last cells; shares, the part (G,) of the integral in each.
+    cells, for each integral the centers (G, K) of its last cells; shares, the part (G,) of the integral in each.
     """
 
     log_value: Tensor

@@ -129,7 +129,7 @@ LONGER_MODELS = MODELS[:2]
 
 
 def elbo_loss(model: VAE, x: Tensor, generator: torch.Generator) -> Tensor:
-    """-ELBO with one draw of z for each x (B, D): what Algorithm 1 minimises. Returns (B,), in nats."""
+    """-ELBO with one draw of z for each x (B, D): what Algorithm 1 minimizes. Returns (B,), in nats."""
     return -elbo_terms(model, x, generator=generator).elbo
 
 
@@ -139,7 +139,7 @@ def reconstruction_loss(model: Autoencoder, x: Tensor, generator: torch.Generato
 
 
 def shipped_loss(model: VAE, x: Tensor, generator: torch.Generator) -> Tensor:
-    """What the author's script minimises for its autoencoder: -log p(x|z) + ½‖mu‖² - K/2, with z drawn from q(z|x).
+    """What the author's script minimizes for its autoencoder: -log p(x|z) + ½‖mu‖² - K/2, with z drawn from q(z|x).
 
     Drawing was meant to be switched off and is not; no term speaks of the variance. x (B, D). Returns (B,), in nats.
     """
@@ -197,7 +197,7 @@ class Points(NamedTuple):
 
 
 def points_with_outliers(n: int, *, true_dim: int, share: float, seed: int) -> Points:
-    """n standardised points of `planted_manifold`, D = `DATA_DIM`, and the same with entries redrawn from N(0, 1).
+    """n standardized points of `planted_manifold`, D = `DATA_DIM`, and the same with entries redrawn from N(0, 1).
 
     The `seed` chooses manifold, points and outliers; each entry is hit by itself with the probability `share`.
     """

@@ -210,8 +210,8 @@ def planted_manifold(
 ) -> tuple[Tensor, Tensor]:
     """Points on a curved manifold of known dimension in the unit cube.
 
-    z ~ N(0, I) goes through a random ReLU network of three layers (He initialisation, biases N(0, 1)); each
-    output is then standardised and squashed by a sigmoid.
+    z ~ N(0, I) goes through a random ReLU network of three layers (He initialization, biases N(0, 1)); each
+    output is then standardized and squashed by a sigmoid.
 
     Parameters
     ----------

@@ -117,7 +117,7 @@ class Pacer:
         self.set_threads(self.numbers[self.now if self.trial is None else self.trial])
 
     def _next(self) -> int:
-        """The neighbour to be tried: the one in the direction of the last gain, or the only one there is."""
+        """The neighbor to be tried: the one in the direction of the last gain, or the only one there is."""
         wanted = self.now + self.direction
         if not 0 <= wanted < len(self.numbers):
             self.direction *= -1

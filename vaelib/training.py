@@ -138,7 +138,7 @@ def fit(
             first = epoch * steps
             with bfloat16_products():
                 totals = run_epoch(order, rates_there[first : first + steps])
-            means = [total / len(images) for total in totals.tolist()]  # the epoch's one synchronisation
+            means = [total / len(images) for total in totals.tolist()]  # the epoch's one synchronization
             if not math.isfinite(means[-1]):
                 raise TrainingError(
                     f"the {objective} became {means[-1]} in epoch {epoch + 1} of {config.epochs}: "
@@ -197,7 +197,7 @@ def _interchangeable_threads(config: TrainConfig, model: LatentModel, images: Te
 
 
 def adam(config: TrainConfig, model: LatentModel) -> torch.optim.Adam:
-    """The optimiser of `config`, one kernel for all weights; on a GPU a CUDA graph can hold it."""
+    """The optimizer of `config`, one kernel for all weights; on a GPU a CUDA graph can hold it."""
     on_gpu = next(model.parameters()).is_cuda
     return torch.optim.Adam(
         model.parameters(), config.learning_rate, (BETA1, config.beta2), fused=True, capturable=on_gpu
@@ -210,7 +210,7 @@ def learning_rates(config: TrainConfig, n_steps: int) -> list[float]:
         return [config.learning_rate] * n_steps
     unused = torch.optim.SGD([torch.zeros(())], config.learning_rate)
     schedule = OneCycleLR(unused, config.learning_rate, total_steps=n_steps, cycle_momentum=False)
-    unused.step()  # a schedule that moves before its optimiser warns
+    unused.step()  # a schedule that moves before its optimizer warns
     rates = []
     for _ in range(n_steps):
         rates.append(schedule.get_last_lr()[0])

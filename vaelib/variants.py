@@ -17,7 +17,7 @@ from vaelib.priors import EqualGaussians, make_prior
 
 
 class Units(NamedTuple):
-    """A centre and a scale (K,) for each coordinate of a code."""
+    """A center and a scale (K,) for each coordinate of a code."""
 
     centre: Tensor
     scale: Tensor
@@ -66,7 +66,7 @@ def common_sigma(
 
 
 def in_clusters(z: Tensor, prior: EqualGaussians) -> float:
-    """Share of codes z (N, K) within three standard deviations of a centre of the prior.
+    """Share of codes z (N, K) within three standard deviations of a center of the prior.
 
     Of the prior's own draws in the plane: 0.989.
     """

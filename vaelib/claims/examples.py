@@ -243,7 +243,7 @@ CLAIMS = (
         "data the decoder passes.", "fig-4-mnist", smooth,
     ),
     Claim(
-        "layout", "4.1.2", "1, 7 and 0 are distinct clusters on the edge, 2, 3 and 8 lie close together in the centre.",
+        "layout", "4.1.2", "1, 7 and 0 are distinct clusters on the edge, 2, 3 and 8 lie close together in the center.",
         "Distances of codes from the origin, and votes of the ten nearest codes: not whether clusters are apart, nor "
         "how close 2, 3 and 8 lie.", "fig-3-mnist", layout,
     ),

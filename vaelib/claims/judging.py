@@ -39,7 +39,7 @@ class Claim:
         The label of the figure, equation or section of this book where it can be seen.
     judge : function without arguments that returns a verdict for each statement that the claim comes down to
         It computes, or reads `rows`. None for a claim that cannot be tested; then `reason` says why, in a sentence: the
-        one judgement of this ledger that a person typed.
+        one judgment of this ledger that a person typed.
     """
 
     id: str

@@ -51,7 +51,7 @@ class Ledger:
         return f"Of {len(self.entries)} claims: {', '.join(most)} and {last}."
 
     def picture(self) -> Figure:
-        """A numbered tile for each claim, by section, in the colour and with the sign of its verdict."""
+        """A numbered tile for each claim, by section, in the color and with the sign of its verdict."""
         tiles = {title: [entry.word for _, entry in some] for title, some in self.groups().items() if some}
         return plotting.tiles(tiles, {word: (SIGNS[word], n) for word, n in self.counts().items()})
 
@@ -100,7 +100,7 @@ class Overview:
             self.ledger.picture().savefig(content, format="png", dpi=200)
             image = b64encode(content.getvalue()).decode()
         groups = (f"{title} {len(some)}" for title, some in self.ledger.groups().items() if some)
-        alt = f"A numbered tile for each claim, with the sign and colour of its verdict: {', '.join(groups)}."
+        alt = f"A numbered tile for each claim, with the sign and color of its verdict: {', '.join(groups)}."
         return (
             f'<figure class="ledger"><img src="data:image/png;base64,{image}" alt="{escape(alt)}" width="480">'
             f"<figcaption>{escape(self.ledger.summary())}</figcaption></figure>"

@@ -125,7 +125,7 @@ def bernoulli() -> tuple[Verdict, ...]:
             limit=SAME,
         ),
         exact(
-            "a log-density for grey pixels",
+            "a log-density for gray pixels",
             max(areas) >= 1 - 1e-6,
             of=f"integral over [0, 1]: {min(areas):.2f} to {max(areas):.2f}",
             rule="the integral over [0, 1] is 1",
@@ -291,7 +291,7 @@ CLAIMS = (
     ),
     Claim(
         "equation-15", "2.4", "For pixels in [0, 1], (15) is the log-likelihood under a Bernoulli distribution.",
-        "torch.distributions at 0 and 1, and the integral over the grey values between.", "fig-grey", bernoulli,
+        "torch.distributions at 0 and 1, and the integral over the gray values between.", "fig-gray", bernoulli,
     ),
     Claim(
         "equation-16", "2.4", "Outside [0, 1], (16) is the log-likelihood under a normal distribution.",

@@ -12,7 +12,7 @@
       Object.assign(this, { root, meta, ...content });
       this.size = meta.shape[0] * meta.shape[1];
       const labels = Object.keys(meta.classes).map(Number);
-      this.surface = new own.Surface(this.find(".plane"), { ...this, colours: own.colours(labels) });
+      this.surface = new own.Surface(this.find(".plane"), { ...this, colors: own.colors(labels) });
       this.sheet = new own.Sheet(this.find(".image"), meta.shape, (pixels, what) => this.look(pixels, what));
       this.take(0);
       const other = this.labels.findIndex((label) => label !== this.labels[0]);
@@ -79,7 +79,7 @@
         slider(k, "ε", 3, "", (value) => {
           const eps = own.noise(this.x.q, this.z);
           eps[k] = value;
-          this.moveTo(own.reparameterise(this.x.q, eps));
+          this.moveTo(own.reparameterize(this.x.q, eps));
         }),
       );
       this.axes = (latentDim > 2 ? active : []).map((k) =>
@@ -91,10 +91,10 @@
       this.find(".strip").style.aspectRatio = STRIP * this.find(".mean").style.aspectRatio.split("/")[0];
       this.find(".noise").append(...this.noise.map(({ label }) => label));
       this.find(".axes").append(...this.axes.map(({ label }) => label));
-      for (const [label, colour] of this.surface.colours) {
+      for (const [label, color] of this.surface.colors) {
         const item = document.createElement("li");
         item.innerHTML = "<i></i>";
-        item.firstChild.style.background = colour;
+        item.firstChild.style.background = color;
         item.append(classes[label]);
         this.find(".legend").append(item);
       }

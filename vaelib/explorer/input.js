@@ -11,12 +11,12 @@
     return [event.clientX - box.left - canvas.clientLeft, event.clientY - box.top - canvas.clientTop];
   };
 
-  // Pixels (D) in [0, 1] as grey on a canvas, `left` columns in; 0 is black.
+  // Pixels (D) in [0, 1] as gray on a canvas, `left` columns in; 0 is black.
   own.paint = (canvas, [height, width], pixels, left = null) => {
     if (left === null && (canvas.width !== width || canvas.height !== height)) [canvas.width, canvas.height] = [width, height];
     const context = canvas.getContext("2d");
-    const grey = (value) => [255 * value, 255 * value, 255 * value, 255];
-    context.putImageData(own.picture(context, width, height, pixels, grey), left ?? 0, 0);
+    const gray = (value) => [255 * value, 255 * value, 255 * value, 255];
+    context.putImageData(own.picture(context, width, height, pixels, gray), left ?? 0, 0);
   };
 
   // As wide and high as the image, and never so narrow that no finger hits it.
@@ -78,7 +78,7 @@
       this.changed(new Float32Array(this.shape[0] * this.shape[1]), "a blank sheet");
     }
 
-    // An image file in the middle of the sheet, in grey; one with a light margin is turned to light on dark.
+    // An image file in the middle of the sheet, in gray; one with a light margin is turned to light on dark.
     async open(file) {
       const [height, width] = this.shape;
       const canvas = document.createElement("canvas");
@@ -94,13 +94,13 @@
         return this.changed(this.pixels, `${file.name} is no image that this browser reads`);
       }
       const { data } = context.getImageData(0, 0, width, height);
-      const grey = Float32Array.from({ length: width * height }, (_, i) => {
+      const gray = Float32Array.from({ length: width * height }, (_, i) => {
         const [r, g, b, a] = data.subarray(4 * i, 4 * i + 4);
         return ((0.299 * r + 0.587 * g + 0.114 * b) * a) / 255 ** 2;
       });
-      const margin = grey.filter((_, i) => [0, width - 1].includes(i % width) || [0, height - 1].includes(Math.floor(i / width)));
+      const margin = gray.filter((_, i) => [0, width - 1].includes(i % width) || [0, height - 1].includes(Math.floor(i / width)));
       const light = margin.reduce((sum, value) => sum + value, 0) > margin.length / 2;
-      this.changed(light ? grey.map((value) => 1 - value) : grey, `${file.name}${light ? ", inverted" : ""}`);
+      this.changed(light ? gray.map((value) => 1 - value) : gray, `${file.name}${light ? ", inverted" : ""}`);
     }
 
     show(pixels) {
@@ -159,7 +159,7 @@
       blank: () => sheet.blank(),
       open: () => explorer.find("input[type=file]").click(),
       mean: () => explorer.moveTo(explorer.x.q.mu),
-      draw: () => explorer.moveTo(own.reparameterise(explorer.x.q, explorer.z.map(normal))),
+      draw: () => explorer.moveTo(own.reparameterize(explorer.x.q, explorer.z.map(normal))),
       a: () => (explorer.walk = [explorer.z, explorer.walk[1]]),
       b: () => (explorer.walk = [explorer.walk[0], explorer.z]),
       walk: () => explorer.stroll(!explorer.strolling),

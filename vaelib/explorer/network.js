@@ -89,15 +89,15 @@
   }
 
   // Eq. 19, and back: z = μ + σ ⊙ ε.
-  own.reparameterise = ({ mu, sigma }, eps) => mu.map((m, k) => m + sigma[k] * eps[k]);
+  own.reparameterize = ({ mu, sigma }, eps) => mu.map((m, k) => m + sigma[k] * eps[k]);
   own.noise = ({ mu, sigma }, z) => mu.map((m, k) => (z[k] - m) / sigma[k]);
   own.sigmoid = (logits) => logits.map((value) => 1 / (1 + Math.exp(-value)));
 
-  // Pixels (D) as a picture of the given size, each in the colour [red, green, blue, opacity] that its value has.
-  own.picture = (context, width, height, pixels, colour) => {
+  // Pixels (D) as a picture of the given size, each in the color [red, green, blue, opacity] that its value has.
+  own.picture = (context, width, height, pixels, color) => {
     const picture = context.createImageData(width, height);
     for (let i = 0; i < pixels.length; i++) {
-      [picture.data[4 * i], picture.data[4 * i + 1], picture.data[4 * i + 2], picture.data[4 * i + 3]] = colour(pixels[i]);
+      [picture.data[4 * i], picture.data[4 * i + 1], picture.data[4 * i + 2], picture.data[4 * i + 3]] = color(pixels[i]);
     }
     return picture;
   };

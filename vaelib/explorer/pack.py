@@ -74,7 +74,7 @@ def pack(model: VAE, data: ImageDataset, n_images: int = N_IMAGES) -> Packed:
         "dims": list(dims),
         "active": active,
         "nats": nats.tolist(),
-        "centre": ((low + high) / 2).tolist(),
+        "center": ((low + high) / 2).tolist(),
         # Twice the prior's σ at least, so that a network that uses no code has a plane to be seen on.
         "half": max(2.0, 0.54 * (high - low).max().item()),
         "reach": max(3.0, shown.mu.abs().max().item()),
@@ -115,7 +115,7 @@ def widths(net: nn.Sequential) -> list[int]:
     return [layers[0].in_features, *(layer.out_features for layer in layers)]
 
 
-def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
+def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
     """W (O, I) → whole numbers (O, I) up to `STEPS`, int16, and the scale of each column (I,): W ≈ their product."""
     scale = weight.detach().abs().amax(0) / STEPS
     return (weight.detach() / scale.clamp_min(torch.finfo(scale.dtype).tiny)).round().to(torch.int16), scale
@@ -125,7 +125,7 @@ def stored_model(model: VAE) -> VAE:
     """A copy of `model` with the weights that a page of 16 bits holds."""
     stored = copy.deepcopy(model)
     for layer in (*linear_layers(stored.encoder), *linear_layers(stored.decoder)):
-        whole, scale = quantise(layer.weight)
+        whole, scale = quantize(layer.weight)
         layer.weight.data = whole * scale
     return stored
 
@@ -156,7 +156,7 @@ def _arrays(model: VAE, bits: int, codes: Tensor, labels: Tensor, pixels: Tensor
     parts = []
     for layer in (*linear_layers(model.encoder), *linear_layers(model.decoder)):
         if bits == 16:
-            whole, scale = quantise(layer.weight)
+            whole, scale = quantize(layer.weight)
             pairs = whole.numpy().astype("<i2").view(np.uint8).reshape(-1, 2)
             parts += [pairs[:, 1], pairs[:, 0], _float32(scale)]
         else:

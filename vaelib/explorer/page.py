@@ -80,11 +80,11 @@ def show(run: TrainedRun, data: ImageDataset | None = None) -> Explorer:
         name += ", " + ", ".join(class_name(data, label) for label in run.config.classes)
     k = run.config.latent_dim
     plane = PLANES.get(k, f"z{dims[0] + 1} and z{dims[-1] + 1} of {k} numbers")
-    coloured = ", coloured by label" if packed.meta["classes"] else ""
+    colored = ", colored by label" if packed.meta["classes"] else ""
     caption = (
         f"{name}, K = {k}. Over {plane}: pictures that the decoder draws, the means of q(z|x) of "
-        f"{packed.meta['images']} held-out images{coloured}, and q(z|x) of one image x as the regions that hold 50 % "
-        f"and 95 % of it. "
+        f"{packed.meta['images']} held-out images{colored}, and q(z|x) of one image x as the regions that hold 50% "
+        f"and 95% of it. "
         f"{provenance(run).text}"
     )
     return Explorer(f"{name}, K = {k}", caption, packed, _still(run, data, dims))

@@ -8,14 +8,14 @@
   const TAB10 = "#1f77b4 #ff7f0e #2ca02c #d62728 #9467bd #8c564b #e377c2 #7f7f7f #bcbd22 #17becf".split(" ");
 
   own.sub = (k) => [...String(k + 1)].map((digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]).join("");
-  own.colours = (labels) => {
+  own.colors = (labels) => {
     const hue = (i) => `hsl(${(360 * i) / labels.length} 65% 50%)`;
     return new Map(labels.map((label, i) => [label, labels.length > 10 ? hue(i) : TAB10[i]]));
   };
 
   own.Surface = class {
-    constructor(canvas, { meta, network, codes, labels, colours }) {
-      Object.assign(this, { canvas, meta, network, codes, labels, colours });
+    constructor(canvas, { meta, network, codes, labels, colors }) {
+      Object.assign(this, { canvas, meta, network, codes, labels, colors });
       this.shows = { pictures: true, codes: true };
       this.count = labels.length;
       this.plane = document.createElement("canvas");
@@ -25,25 +25,25 @@
 
     // Latent coordinates of the plane ↔ CSS pixels. With K = 1 dots have a row for each class.
     toPixel(z) {
-      const { dims, centre, half } = this.meta;
-      const x = (0.5 + (z[dims[0]] - centre[0]) / (2 * half)) * this.side;
-      const y = dims.length > 1 ? (0.5 - (z[dims[1]] - centre[1]) / (2 * half)) * this.side : 0.5 * this.side;
+      const { dims, center, half } = this.meta;
+      const x = (0.5 + (z[dims[0]] - center[0]) / (2 * half)) * this.side;
+      const y = dims.length > 1 ? (0.5 - (z[dims[1]] - center[1]) / (2 * half)) * this.side : 0.5 * this.side;
       return [x, y];
     }
 
     toCode(x, y, z) {
-      const { dims, centre, half } = this.meta;
+      const { dims, center, half } = this.meta;
       const clip = (value) => Math.min(1, Math.max(0, value));
       const moved = [...z];
-      moved[dims[0]] = centre[0] + (2 * clip(x / this.side) - 1) * half;
-      if (dims.length > 1) moved[dims[1]] = centre[1] - (2 * clip(y / this.side) - 1) * half;
+      moved[dims[0]] = center[0] + (2 * clip(x / this.side) - 1) * half;
+      if (dims.length > 1) moved[dims[1]] = center[1] - (2 * clip(y / this.side) - 1) * half;
       return moved;
     }
 
     dot(i) {
       const [x, y] = this.toPixel(this.codes.subarray(i * this.meta.latentDim, (i + 1) * this.meta.latentDim));
       if (this.meta.dims.length > 1) return [x, y];
-      const labels = [...this.colours.keys()];
+      const labels = [...this.colors.keys()];
       const row = labels.length ? (labels.indexOf(this.labels[i]) + 0.5) / labels.length : 0.5;
       const spread = (((i * 0.618) % 1) - 0.5) * (0.7 / Math.max(1, labels.length));
       return [x, (0.08 + 0.76 * (row + spread)) * this.side];
@@ -60,15 +60,15 @@
       return best;
     }
 
-    // Take over size and colours from the page; what was drawn before is drawn anew.
+    // Take over size and colors from the page; what was drawn before is drawn anew.
     restyle() {
       const scale = Math.min(window.devicePixelRatio || 1, 2);
       this.side = this.canvas.clientWidth;
       for (const canvas of [this.canvas, this.plane]) canvas.width = canvas.height = Math.round(this.side * scale);
       this.scale = scale;
       const style = getComputedStyle(this.canvas);
-      const colour = (name) => style.getPropertyValue(`--explorer-${name}`).trim();
-      this.ink = { text: colour("text"), paper: colour("paper"), accent: colour("accent"), q: colour("q") };
+      const color = (name) => style.getPropertyValue(`--explorer-${name}`).trim();
+      this.ink = { text: color("text"), paper: color("paper"), accent: color("accent"), q: color("q") };
       const probe = document.createElement("canvas").getContext("2d");
       probe.fillStyle = this.ink.text;
       const rgb = [1, 3, 5].map((at) => parseInt(probe.fillStyle.slice(at, at + 2), 16));
@@ -120,7 +120,7 @@
       for (let i = 0; this.shows.codes && i < this.count; i++) {
         context.beginPath();
         context.arc(...this.dot(i), 3, 0, 7);
-        context.fillStyle = this.colours.get(this.labels[i]) ?? this.ink.accent;
+        context.fillStyle = this.colors.get(this.labels[i]) ?? this.ink.accent;
         context.fill();
         context.lineWidth = 0.75;
         context.strokeStyle = this.ink.paper;
@@ -132,8 +132,8 @@
 
     // Which coordinate grows in which direction, and how far.
     drawAxes(context) {
-      const { dims, centre, half } = this.meta;
-      const ends = centre.map((value) => (value + half).toFixed(1).replace("-", "−"));
+      const { dims, center, half } = this.meta;
+      const ends = center.map((value) => (value + half).toFixed(1).replace("-", "−"));
       const names = [[`z${own.sub(dims[0])} → ${ends[0]}`, this.side - 6, this.side - 6, "right"]];
       if (dims.length > 1) names.push([`↑ z${own.sub(dims[1])} ${ends[1]}`, 6, 16, "left"]);
       context.font = "13px sans-serif";
@@ -164,8 +164,8 @@
     }
 
     // A line with a margin of paper, so that it can be seen on anything.
-    outline(context, width, colour, path) {
-      for (const [wide, ink] of [[width + 3, this.ink.paper], [width, colour]]) {
+    outline(context, width, color, path) {
+      for (const [wide, ink] of [[width + 3, this.ink.paper], [width, color]]) {
         context.beginPath();
         path();
         context.lineWidth = wide;
@@ -194,7 +194,7 @@
       }
     }
 
-    // The regions that hold 50 % and 95 % of q(z|x) in the plane; with K = 1 the intervals.
+    // The regions that hold 50% and 95% of q(z|x) in the plane; with K = 1 the intervals.
     drawEllipses(context, { mu, sigma }) {
       const { dims, half } = this.meta;
       const at = this.toPixel(mu);

@@ -11,7 +11,7 @@ from vaelib.plotting.charts import (
     learning_curve,
     over_sizes,
     panels,
-    reparameterisation,
+    reparameterization,
     spans,
     trade_off,
 )
@@ -38,7 +38,7 @@ __all__ = [
     "over_sizes",
     "panels",
     "posterior_and_q",
-    "reparameterisation",
+    "reparameterization",
     "scree",
     "spans",
     "tile",

@@ -37,9 +37,9 @@ def curves(
     """
     with plt.rc_context(STYLE):
         figure, ax = axes_or_new(ax, (6, 3.4))
-        for (name, y), colour in zip(ys.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
+        for (name, y), color in zip(ys.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
             at, error = x[name] if isinstance(x, Mapping) else x, errors[name] if errors else None
-            ax.errorbar(at, y, error, color=colour, marker=marker, markersize=4, capsize=2 if errors else 0, label=name)
+            ax.errorbar(at, y, error, color=color, marker=marker, markersize=4, capsize=2 if errors else 0, label=name)
         for (name, level), style in zip((levels or {}).items(), ("--", ":", "-."), strict=False):
             ax.axhline(level, color=INK, linestyle=style, lw=1, label=name)
         ax.set(xscale=xscale, **labels)
@@ -92,8 +92,8 @@ def spans(
     with plt.rc_context(STYLE):
         figure, ax = axes_or_new(ax, (6, 3.4))
         ax.hlines(rows, low, high, color=INK, linewidth=1, alpha=0.5)
-        for (name, values), colour, marker in zip(marks.items(), (ORANGE, BLUE, GREEN), "o|s", strict=False):
-            ax.plot(values, rows, marker, color=colour, markersize=6, markeredgewidth=1.5, label=name)
+        for (name, values), color, marker in zip(marks.items(), (ORANGE, BLUE, GREEN), "o|s", strict=False):
+            ax.plot(values, rows, marker, color=color, markersize=6, markeredgewidth=1.5, label=name)
         ax.set_yticks(rows, names)
         ax.set(ylim=(len(names) - 0.5, -0.5), **labels)
         ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
@@ -137,7 +137,7 @@ def dots(
 
 
 def trade_off(points: Mapping[str, tuple[ArrayLike, ArrayLike]], totals: Sequence[float], **labels: str) -> Figure:
-    """Under each name (x, y) of several runs (n,): dots of one colour, from dark to light; a line joins the means.
+    """Under each name (x, y) of several runs (n,): dots of one color, from dark to light; a line joins the means.
 
     On each dashed line x + y is one of the `totals`. `labels` go to `Axes.set`.
     """
@@ -202,7 +202,7 @@ def heat_maps(
 ) -> Figure:
     """Named tables (len(rows), len(columns)) side by side, the first row below, on one scale from white (0) to blue.
 
-    Each cell shows its value; one that is NaN stays grey. `labels` go to `Axes.set`, the y label to the first panel.
+    Each cell shows its value; one that is NaN stays gray. `labels` go to `Axes.set`, the y label to the first panel.
     """
     tables = {name: np.asarray(table, dtype=float) for name, table in panels.items()}
     known = [table[~np.isnan(table)] for table in tables.values()]
@@ -217,8 +217,8 @@ def heat_maps(
             shades = ax.imshow(table, cmap="Blues", vmin=0, vmax=top, origin="lower")
             for row, col in np.argwhere(~np.isnan(table)):
                 value = table[row, col]
-                colour = "white" if value > 0.6 * top else INK
-                ax.text(col, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize="x-small")
+                color = "white" if value > 0.6 * top else INK
+                ax.text(col, row, f"{value:.2f}", ha="center", va="center", color=color, fontsize="x-small")
             ax.set_xticks(range(len(columns)), [str(x) for x in columns])
             ax.set_yticks(range(len(rows)), [str(y) for y in rows])
             ax.spines[:].set_visible(False)
@@ -251,7 +251,7 @@ def learning_curve(
     return done(figure)
 
 
-def reparameterisation(z: ArrayLike, density: ArrayLike, paths: ArrayLike, sigmas: ArrayLike) -> Figure:
+def reparameterization(z: ArrayLike, density: ArrayLike, paths: ArrayLike, sigmas: ArrayLike) -> Figure:
     """Eq. 19 in two pictures: what it draws, and how each draw moves with σ while its ε stays.
 
     z (n,) draws; density (m, 2) points (z, q(z)) of the distribution asked for; paths (P, S) the z of P fixed ε at the
@@ -279,9 +279,9 @@ def estimator_variance(
     """
     with plt.rc_context(STYLE):
         figure, ax = axes_or_new(ax, (6, 3.8))
-        for colour, marker, name in zip((ORANGE, GREEN, BLUE, PURPLE), "s^oD", measured, strict=False):
-            ax.plot(dims, exact[name], color=colour, linewidth=1)
-            ax.plot(dims, measured[name], marker, color=colour, markersize=5, label=name)
+        for color, marker, name in zip((ORANGE, GREEN, BLUE, PURPLE), "s^oD", measured, strict=False):
+            ax.plot(dims, exact[name], color=color, linewidth=1)
+            ax.plot(dims, measured[name], marker, color=color, markersize=5, label=name)
         ax.set(xscale="log", yscale="log", xlabel="latent dimensions K", ylabel="variance per coordinate")
         _tick_each(ax, dims)
         ax.legend()
@@ -299,8 +299,8 @@ def bound_ladder(
             2, 1, figsize=(7.5, 3.9), height_ratios=(5, 7.5 / n / 0.9 * image_shape[0] / image_shape[1])
         )
         ax.axhline(0, color=INK, lw=1, label=name)
-        for (label, values), colour in zip(estimates.items(), (ORANGE, PURPLE, BLUE), strict=False):
-            ax.plot(range(n), np.asarray(values) - top, "o", color=colour, markersize=5, label=label)
+        for (label, values), color in zip(estimates.items(), (ORANGE, PURPLE, BLUE), strict=False):
+            ax.plot(range(n), np.asarray(values) - top, "o", color=color, markersize=5, label=label)
         ax.set(xlim=(-0.5, n - 0.5), xticks=[], ylabel="difference (nats)")
         figure.legend(loc="outside upper center", ncols=4, fontsize="small")
         strip.imshow(tile(images, image_shape, n), cmap="gray", vmin=0, vmax=1, aspect="auto")

@@ -19,7 +19,7 @@ def latent_scatter(
     dims: Sequence[int] = (0, 1),
     ax: Axes | None = None,
 ) -> Figure:
-    """Codes z (N, K) along one or two dimensions, coloured by label (N,); -1 is an image without a label.
+    """Codes z (N, K) along one or two dimensions, colored by label (N,); -1 is an image without a label.
 
     With one dimension each class is a row of its own, so that overlaps can be seen.
     """
@@ -27,9 +27,7 @@ def latent_scatter(
 
     z, labels = np.asarray(z), np.asarray(labels)
     classes = np.unique(labels)
-    colours = dict(
-        zip(classes, sns.color_palette("tab10" if len(classes) <= 10 else "husl", len(classes)), strict=True)
-    )
+    colors = dict(zip(classes, sns.color_palette("tab10" if len(classes) <= 10 else "husl", len(classes)), strict=True))
     with plt.rc_context(STYLE):
         figure, ax = axes_or_new(ax, (6.4, 5.4) if len(dims) == 2 else (6.4, 3.6))
         spread = np.random.default_rng(0).uniform(-0.3, 0.3, len(z))
@@ -38,7 +36,7 @@ def latent_scatter(
             name = "unlabelled" if label < 0 else class_names[label] if class_names else str(label)
             up = z[at, dims[1]] if len(dims) == 2 else row + spread[at]
             ax.scatter(
-                z[at, dims[0]], up, s=3, alpha=0.5, linewidths=0, color=colours[label], label=name, rasterized=True
+                z[at, dims[0]], up, s=3, alpha=0.5, linewidths=0, color=colors[label], label=name, rasterized=True
             )
         ax.set_xlabel(f"$z_{{{dims[0] + 1}}}$")
         if len(dims) == 2:
@@ -58,9 +56,9 @@ def code_panels(
     density: ArrayLike | None = None,
     shared: bool = True,
 ) -> Figure:
-    """One scatter plot of codes for each name: z (N, 1) or (N, 2), coloured by label (N,). One coordinate: a strip.
+    """One scatter plot of codes for each name: z (N, 1) or (N, 2), colored by label (N,). One coordinate: a strip.
 
-    Three panels to a row; labels from 9 on share a colour. `density` (n, n) over the square x × x is drawn under every
+    Three panels to a row; labels from 9 on share a color. `density` (n, n) over the square x × x is drawn under every
     panel as contours. `shared` gives all panels one scale.
     """
     with plt.rc_context(STYLE):
@@ -75,8 +73,8 @@ def code_panels(
         for ax, (name, (z, labels)) in zip(axes.flat, codes.items(), strict=False):
             z, labels = np.asarray(z), np.asarray(labels)
             up = z[:, 1] if z.shape[1] > 1 else np.random.default_rng(0).uniform(-1, 1, len(z))
-            colours = {"c": labels, "cmap": "tab10", "vmin": -0.5, "vmax": 9.5}
-            ax.scatter(z[:, 0], up, s=4, **colours, linewidths=0, alpha=0.6, rasterized=True)
+            colors = {"c": labels, "cmap": "tab10", "vmin": -0.5, "vmax": 9.5}
+            ax.scatter(z[:, 0], up, s=4, **colors, linewidths=0, alpha=0.6, rasterized=True)
             if density is not None:
                 height = np.asarray(density).max()
                 ax.contour(x, x, density, [0.05 * height, 0.5 * height], colors=INK, linewidths=0.7)
@@ -95,8 +93,8 @@ def histograms(
         figure, ax = plt.subplots(figsize=(6, 3.4))
         if density:
             ax.plot(edges, density[1], color=INK, linestyle="--", linewidth=1, label=density[0])
-        for (name, values), colour in zip(samples.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
-            ax.hist(np.asarray(values).ravel(), edges, density=True, histtype="step", color=colour, label=name)
+        for (name, values), color in zip(samples.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
+            ax.hist(np.asarray(values).ravel(), edges, density=True, histtype="step", color=color, label=name)
         ax.set(yscale="log", **labels)
         ax.legend(fontsize="small")
     return done(figure)
@@ -125,14 +123,14 @@ def scree(panels: Mapping[str, ArrayLike], *, reference: Mapping[str, ArrayLike]
 def factor_maps(maps: Mapping[str, ArrayLike], values: ArrayLike, dims: Sequence[int], *, unit: str) -> Figure:
     """One panel per factor: its value at each point of `latent.latent_grid(K, values, dims)`, in the grid's order.
 
-    One dimension in `dims`: curves (n,) in one panel. Two: maps (n·n,) in colour, axes as in `manifold`.
+    One dimension in `dims`: curves (n,) in one panel. Two: maps (n·n,) in color, axes as in `manifold`.
     """
     values = np.asarray(values, dtype=float)
     with plt.rc_context(STYLE):
         if len(dims) == 1:
             figure, ax = plt.subplots(figsize=(5.5, 3))
-            for (name, curve), colour in zip(maps.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
-                ax.plot(values, np.asarray(curve), "o-", markersize=3, color=colour, label=name)
+            for (name, curve), color in zip(maps.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
+                ax.plot(values, np.asarray(curve), "o-", markersize=3, color=color, label=name)
             ax.set(xlabel=f"$z_{{{dims[0] + 1}}}$", ylabel=unit)
             ax.legend()
             return done(figure)
@@ -158,7 +156,7 @@ def posterior_and_q(
     """A density over one or two latent dimensions, and the Gaussian N(mu, diag(sigma²)) that stands in for it.
 
     axis holds K = 1 or 2 ascending arrays (n,), density (n,) or (n, n) with z_1 along the first axis; mu, sigma (K,).
-    One dimension: two curves. Two: the smallest regions that hold 50 % and 95 % of either. `picture` (H, W) is drawn
+    One dimension: two curves. Two: the smallest regions that hold 50% and 95% of either. `picture` (H, W) is drawn
     beside; `labels` go to `Axes.set`.
     """
     axis, density = [np.asarray(values) for values in axis], np.asarray(density)
@@ -180,7 +178,7 @@ def posterior_and_q(
             ax.plot([], [], color=BLUE, label="posterior")
             angle = np.linspace(0, 2 * np.pi, 200)
             circle = np.stack([np.cos(angle), np.sin(angle)])
-            for radius in np.sqrt(-2 * np.log([0.5, 0.05])):  # of the discs that hold 50 % and 95 % of N(0, I)
+            for radius in np.sqrt(-2 * np.log([0.5, 0.05])):  # of the discs that hold 50% and 95% of N(0, I)
                 ax.plot(*(mu[:, None] + radius * sigma[:, None] * circle), color=ORANGE)
             ax.plot(*mu, "x", color=ORANGE, label="q")
             ax.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")

@@ -15,7 +15,7 @@ def vae_diagram(widths: Sequence[int], latent_dim: int) -> Figure:
     `widths` are the encoder's layers from D down to the last hidden one.
     """
     encoder, decoder = " → ".join(map(str, widths)), " → ".join(map(str, reversed(widths)))
-    boxes = [  # x, y, width, text, colour
+    boxes = [  # x, y, width, text, color
         (0.2, 1.0, 0.9, "$\\mathbf{x}$", INK),
         (1.5, 1.0, 2.7, f"encoder $q_\\phi(\\mathbf{{z}}|\\mathbf{{x}})$\n{encoder}", BLUE),
         (4.7, 1.65, 1.0, f"$\\mu_\\mathbf{{x}}$\n{latent_dim}", BLUE),
@@ -29,8 +29,8 @@ def vae_diagram(widths: Sequence[int], latent_dim: int) -> Figure:
     height = 0.9
     with plt.rc_context(STYLE):
         figure, ax = plt.subplots(figsize=(7.6, 2.1))
-        for x, y, width, text, colour in boxes:
-            shape = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.04", fc="white", ec=colour, lw=1.6)
+        for x, y, width, text, color in boxes:
+            shape = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.04", fc="white", ec=color, lw=1.6)
             ax.add_patch(shape)
             ax.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=8, color=INK)
         for start, end in arrows:
@@ -43,12 +43,12 @@ def vae_diagram(widths: Sequence[int], latent_dim: int) -> Figure:
     return done(figure)
 
 
-# Fills of the kinds of tiles, in this order; the signs tell them apart without colour.
+# Fills of the kinds of tiles, in this order; the signs tell them apart without color.
 FILLS = (GREEN, "#F0E442", ORANGE, PURPLE, "#BBBBBB", "white")
 
 
 def tiles(groups: Mapping[str, Sequence[str]], kinds: Mapping[str, tuple[str, int]], *, per_row: int = 10) -> Figure:
-    """A numbered tile for each member of the named groups, numbers running on, with the colour and sign of its kind.
+    """A numbered tile for each member of the named groups, numbers running on, with the color and sign of its kind.
 
     `kinds`, at most six in order, have a sign and a number that the legend prints. Narrow, for small screens.
     """

@@ -15,7 +15,7 @@ from vaelib.plotting.style import STYLE, axes_or_new, bare, done
 
 
 def tile(images: ArrayLike, image_shape: tuple[int, int], n_cols: int, gap: int = 1) -> np.ndarray:
-    """Images (N, D) as one picture, row by row, with `gap` grey pixels between them."""
+    """Images (N, D) as one picture, row by row, with `gap` gray pixels between them."""
     pictures = np.clip(np.asarray(images, dtype=float), 0, 1).reshape(-1, *image_shape)
     height, width = image_shape
     n_rows = -(-len(pictures) // n_cols)

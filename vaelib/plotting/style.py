@@ -14,7 +14,7 @@ STYLE = {
     "font.size": 10,
     "legend.frameon": False,
 }
-# Okabe and Ito's colours, which readers with any colour vision can tell apart.
+# Okabe and Ito's colors, which readers with any color vision can tell apart.
 INK, BLUE, ORANGE, GREEN, PURPLE = "#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 
 

@@ -77,7 +77,7 @@ def known_two(rows: pd.DataFrame, *, drawn_too: bool = True) -> pd.DataFrame:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean and 95 % interval in words."""
+    """Mean and 95% interval in words."""
     values = [value for value in values if not math.isnan(value)]
     if len(values) < 2:
         return f"{values[0]:.2f} (one run)" if values else "not recorded"

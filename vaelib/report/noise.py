@@ -59,7 +59,7 @@ def _by_seed(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def over_sizes(tables: Mapping[int, pd.DataFrame], noise: str, share: float) -> tuple[dict, dict]:
-    """For `plotting.curves`: mean error of each model over the latent sizes, and half its 95 % interval, by name."""
+    """For `plotting.curves`: mean error of each model over the latent sizes, and half its 95% interval, by name."""
     mean, half = {}, {}
     for model, name in NAMES.items():
         its = [table[robustness.column(model, noise, share)].dropna() for table in tables.values()]

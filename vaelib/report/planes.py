@@ -63,14 +63,14 @@ def steps(run: TrainedRun, n: int) -> str:
     return f"{sentence} The settings were not chosen on these data; `EPOCHS=` gives a small set more steps."
 
 
-def grey(images: Tensor) -> Finding:
+def gray(images: Tensor) -> Finding:
     """Whether pixels (N, D) lie strictly between 0 and 1, and what their likelihood is then."""
     share = ((images > 0) & (images < 1)).double().mean().item()
     return finding(
-        "grey pixels",
+        "gray pixels",
         share > 0,
         {
-            True: "Of the pixels {share:.1%} are grey, neither 0 nor 1. With such pixels these nats are the paper's "
+            True: "Of the pixels {share:.1%} are gray, neither 0 nor 1. With such pixels these nats are the paper's "
             "objective and not the logarithm of a density ({{ref}}`erratum 7 <erratum-7>`).",
             False: "All pixels are 0 or 1, so the Bernoulli likelihood is a probability of these images.",
         },

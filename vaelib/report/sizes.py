@@ -46,7 +46,7 @@ def with_own(rows: pd.DataFrame, seed: int, measured: Mapping[str, float] | None
 
 
 def table(runs: Runs) -> pd.DataFrame:
-    """A row a measure, a column a K: its mean ± half its 95 % interval, if several; without what was not measured."""
+    """A row a measure, a column a K: its mean ± half its 95% interval, if several; without what was not measured."""
     found = {}
     for name, (title, form) in ROWS.items():
         if not all(rows[name].isna().all() for rows in runs.values()):
@@ -69,7 +69,7 @@ def means(runs: Runs, name: str) -> dict[int, float]:
 
 
 def curve(runs: Runs, name: str) -> tuple[list[float], list[float]]:
-    """Over K, the mean of a measure and half the length of its 95 % interval; 0 for a single run, which has none."""
+    """Over K, the mean of a measure and half the length of its 95% interval; 0 for a single run, which has none."""
     ends = [interval(rows[name]) for rows in runs.values()]
     return [mean for mean, _, _ in ends], [(high - low) / 2 if high < math.inf else 0.0 for _, low, high in ends]
 

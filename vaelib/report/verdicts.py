@@ -35,7 +35,7 @@ class Verdict:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean of `values`, one a seed, and the ends of its 95 % interval by Student's t; infinite for a single value."""
+    """Mean of `values`, one a seed, and the ends of its 95% interval by Student's t; infinite for a single value."""
     values = [float(value) for value in values]
     n, mean = len(values), math.fsum(values) / len(values)
     if n < 2:
@@ -46,28 +46,28 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def above(claim: str, values: Sequence[float], threshold: float, *, of: str, form: str = ".2f") -> Verdict:
-    """Held where the 95 % interval over seeds lies above `threshold`, not held where it lies below.
+    """Held where the 95% interval over seeds lies above `threshold`, not held where it lies below.
 
     `values`, one a seed, measure what `of` names (with its unit); `form` is how they are printed. Fewer than three
     seeds give no verdict: one run cannot show its own spread. A value that is not a number gives none either.
     """
-    rule = f"the 95 % interval of its mean over seeds lies above {threshold:{form}}"
+    rule = f"the 95% interval of its mean over seeds lies above {threshold:{form}}"
     return _by_interval(claim, values, threshold, of, form, rule, upwards=True)
 
 
 def below(claim: str, values: Sequence[float], threshold: float, *, of: str, form: str = ".2f") -> Verdict:
     """As `above`, for a claim that the mean lies below."""
-    rule = f"the 95 % interval of its mean over seeds lies below {threshold:{form}}"
+    rule = f"the 95% interval of its mean over seeds lies below {threshold:{form}}"
     return _by_interval(claim, values, threshold, of, form, rule, upwards=False)
 
 
 def near(claim: str, values: Sequence[float], target: float, *, within: float, of: str, form: str = ".2f") -> Verdict:
-    """Held where the 95 % interval over seeds lies within `within` of `target`, not held where all of it lies beyond.
+    """Held where the 95% interval over seeds lies within `within` of `target`, not held where all of it lies beyond.
 
     Otherwise as in `above`. For a measure that has an error of its own there is `equal`.
     """
     rule = (
-        f"the 95 % interval of its mean over seeds lies from {target - within:{form}} to {target + within:{form}}; it "
+        f"the 95% interval of its mean over seeds lies from {target - within:{form}} to {target + within:{form}}; it "
         f"did not hold if the interval lies outside"
     )
     return _around(claim, values, target, of, form, rule, held=within, beyond=within)
@@ -84,7 +84,7 @@ def equal(
     of: str,
     form: str = ".1f",
 ) -> Verdict:
-    """Held where the 95 % interval over seeds lies within `within` of `target`, by a measure that is itself as exact.
+    """Held where the 95% interval over seeds lies within `within` of `target`, by a measure that is itself as exact.
 
     `error` is how far off the measure has been where the truth is known, and `known` says where that was. Not held
     where the interval lies farther from `target` than `within` and than `error`; between the two it is too close to
@@ -92,7 +92,7 @@ def equal(
     """
     its = "" if math.isnan(error) else f" (it has {error:{form}})"
     rule = (
-        f"the 95 % interval of its mean over seeds lies within {within:{form}} of {target:g}, by a measure with no "
+        f"the 95% interval of its mean over seeds lies within {within:{form}} of {target:g}, by a measure with no "
         f"larger error {known}{its}; it did not hold if the interval lies farther off than both"
     )
     if math.isnan(error):
