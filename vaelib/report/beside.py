@@ -89,19 +89,21 @@ def _points(setting: Mapping[str, object]) -> Tensor | None:
 
 
 def table(found: Planes) -> pd.DataFrame:
-    """A row a method: means over seeds ± half a 95 % interval, and whether it takes new images and makes new ones."""
+    """A row a method: means over seeds ± half a 95 % interval, median seconds, and what it can do with new images."""
     shown = {}
     for method, rows in found.rows.items():
-        cells = {title: _cell(rows[column], form) for column, (title, form) in COLUMNS.items()}
+        cells = {title: _cell(rows[column], form, column in QUALITY) for column, (title, form) in COLUMNS.items()}
         can = {"places new images": "embeds", "makes new images": "generates"}
         shown[method] = cells | {title: "yes" if rows[column].iloc[0] else "no" for title, column in can.items()}
     return pd.DataFrame.from_dict(shown, orient="index")
 
 
-def _cell(values: pd.Series, form: str) -> str:
+def _cell(values: pd.Series, form: str, quality: bool) -> str:
     values = values.dropna()
     if values.empty:
         return "–"
+    if not quality:
+        return f"{values.median():{form}}"
     mean, low, high = interval(values)
     return f"{mean:{form}}" + (f" ± {(high - low) / 2:{form}}" if len(values) > 2 else "")
 
@@ -110,8 +112,8 @@ def read(found: Planes) -> Reading:
     """The paragraph below the table: where the seconds are from, agreement, and how the VAE stands by each score."""
     recorded = max(map(len, found.rows.values()))
     return reading(
-        f"Means over {recorded} seeds, each with images of its own, ± half a 95 % interval. Seconds are of processor "
-        "time, on the machine that recorded `results/compared.csv`."
+        f"Means over {recorded} seeds, each with images of its own, ± half a 95 % interval. Seconds are medians, of "
+        "processor time on the machine that recorded `results/compared.csv`."
         if recorded > 1
         else "Only what is fitted on this page is shown: `results/compared.csv` holds no runs of these images.",
         agrees(found),
