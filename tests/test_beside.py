@@ -3,8 +3,10 @@
 import math
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_digits
 
 from vaelib import embeddings, results
 from vaelib.embeddings import METHODS
@@ -118,6 +120,24 @@ def test_a_page_without_recorded_runs_shows_what_it_fitted(recorded):
         **{f"beside others, {score}": None for score in ("votes", "trust", "continuity")},
     }
     assert "holds no runs" in str(beside.read(found))
+
+
+@pytest.mark.parametrize(
+    ("images", "labelled", "methods"),
+    [(2, True, ["VAE", "PCA"]), (12, True, ["VAE", "PCA", "LDA"]), (60, False, ["VAE", "PCA"])],
+)
+def test_few_images_of_ones_own(tmp_path, images, labelled, methods):
+    digits = load_digits()
+    labels = {"labels": digits.target[:images]} if labelled else {}
+    np.savez(tmp_path / "few.npz", images=digits.images[:images] / 16, **labels)
+    found = beside.planes(str(tmp_path / "few.npz"), 1, smoke=True)
+    assert beside.table(found).index.tolist() == methods
+    assert len(beside.figure(found, name="fig-a", of="mine").figure.axes) == len(methods)
+
+
+def test_images_that_are_all_alike_have_no_classes_to_tell(tmp_path):
+    np.savez(tmp_path / "alike.npz", images=np.full((60, 4, 4), 0.5), labels=np.arange(60) % 3)
+    assert list(beside.planes(str(tmp_path / "alike.npz"), 1, smoke=True).fitted) == ["VAE", "PCA"]
 
 
 def test_the_picture_has_a_panel_for_each_plane_of_the_same_seed(recorded):
