@@ -14,6 +14,14 @@ from vaelib.embeddings import METHODS, Plane
 N = 200
 
 
+@pytest.fixture(scope="module", autouse=True)
+def threads():
+    """UMAP's compiler sets the number of threads of the whole process: it is put back for other tests."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def images():
     return embeddings.few("digits", N, 1)
