@@ -128,6 +128,7 @@ IDEAL = {
     "strengths_widths": {"heldout": -150, "gap": 30, "at_code": 10},
     "strengths_seeds": {"heldout": -150},
     "strengths_halves": {"encoder": 30, "decoder": 30, "neither": 10},
+    "compared": {"generates": 0},
 }
 NULL = {
     "planes": {"gain": -5, "votes": -0.1, "halfway": 1.1, "distance": 1.2},
@@ -145,6 +146,7 @@ NULL = {
     "strengths_widths": {"heldout": -150, "gap": 30, "at_code": -10},
     "strengths_seeds": {"heldout": -150},
     "strengths_halves": {"encoder": 10, "decoder": 10, "neither": 30},
+    "compared": {"generates": 1},
 }
 RECORDED = [  # judged by recorded runs alone
     *(claim.id for part in (strengths, examples) for claim in part.CLAIMS if claim.judge),

@@ -13,13 +13,15 @@ from vaelib.config import TrainConfig
 from vaelib.evidence import PARTS
 from vaelib.training import TrainedRun, initial_model
 
+DRAWN_ONLY = {"compared_points"}  # one seed's picture, from which nothing is concluded
+
 
 @pytest.mark.parametrize("name", PARTS)
 def test_a_part_has_configs_of_its_own_and_seeds_for_an_interval(name):
     part = PARTS[name]
     configs = [results.without_seed(config) for config in part.configs]
     assert len(set(configs)) == len(configs) > 0
-    assert part.seeds >= 3
+    assert part.seeds >= (1 if name in DRAWN_ONLY else 3)
     assert re.fullmatch(r"[a-z][a-z0-9_]*", name)  # it is a file's name and a word on the command line
     assert re.fullmatch(r"[0-9a-f]{16}", results.part_digest(name))
 

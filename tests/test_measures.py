@@ -21,6 +21,7 @@ from vaelib.measures import (
     halfway,
     knn_accuracy,
     laplacian_variance,
+    left_out_accuracy,
     mean_image_log_likelihood,
     nearest_distance,
     neighbour_votes,
@@ -143,6 +144,21 @@ def test_knn_accuracy_ideal_null_and_broken(rng):
 def test_knn_accuracy_with_fewer_codes_than_neighbours():
     z, labels = torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([1, 1, 0])
     assert knn_accuracy(z, labels, z, labels, k=10) == pytest.approx(2 / 3)  # all three vote: always class 1
+
+
+@pytest.mark.control("left_out_accuracy", "ideal", "null", "broken")
+def test_left_out_accuracy_ideal_null_and_broken(rng):
+    labels = torch.arange(400) % 4
+    corners = 10 * torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]])
+    z = corners[labels] + torch.randn(400, 2, generator=rng)
+    assert left_out_accuracy(z, labels) == 1
+    # Null: a code's own label has no vote, so that codes at random are right one time in four and not more often.
+    noise = torch.randn(400, 2, generator=rng)
+    assert left_out_accuracy(noise, labels) == pytest.approx(0.25, abs=4.5 * math.sqrt(0.25 * 0.75 / 400))
+    # Broken: each code beside one of another class, and both far from all others.
+    pairs = torch.arange(8.0).repeat_interleave(2)[:, None] * 100 + torch.arange(16)[:, None] % 2
+    assert left_out_accuracy(pairs, torch.arange(16) % 2, k=1) == 0
+    assert math.isnan(left_out_accuracy(z[:1], labels[:1]))
 
 
 # Principal components: the linear code to compare with

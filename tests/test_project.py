@@ -54,7 +54,7 @@ def test_environment_has_the_pins_of_the_project():
     pip = next(entry["pip"] for entry in environment() if isinstance(entry, dict))
     assert pip[-1] == "-e .[book,test]"
     named = [Requirement(line) for line in pip[:-1]]
-    assert len(named) == 10
+    assert len(named) == 11
     for requirement in named:
         assert requirement.specifier == DECLARED[requirement.name].specifier, requirement.name
 

@@ -8,6 +8,7 @@ import torch
 
 from vaelib import (
     dimensions,
+    embeddings,
     factors,
     latent,
     latent_sizes,
@@ -226,6 +227,8 @@ SPARSE = replace(GARMENTS, epochs=30, latent_dim=20, hidden=(256, 128), batch_si
 
 PARTS = {
     "planes": Part((experiment("mnist"), experiment("fashion_mnist")), plane, 5),
+    "compared": Part(embeddings.SETTINGS, embeddings.compared, 5),
+    "compared_points": Part(embeddings.POINTS, embeddings.points, 1),
     "figures": Part((experiment("mnist"), experiment("fashion_mnist")), pictures.figures, 5),
     "layout": Part((experiment("mnist"),), pictures.layout, 5),
     "repair": Part(tuple(replace(strengths.CONFIG, latent_dim=k) for k in (2, 20)), pictures.repair, 5),

@@ -104,6 +104,20 @@ def knn_accuracy(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tensor,
     return (neighbour_votes(z, labels, z_test, k=k).label == labels_test).double().mean().item()
 
 
+def left_out_accuracy(z: Tensor, labels: Tensor, *, k: int = 10) -> float:
+    """Share of codes z (N, K) whose k nearest others vote for their label (N,), with no second set of codes.
+
+    The smallest label wins a tie. NaN for a single code.
+    """
+    check_axes(z=(z, "N", "K"), labels=(labels, "N"))
+    from sklearn.neighbors import NearestNeighbors
+
+    if len(z) < 2:
+        return math.nan
+    near = NearestNeighbors(n_neighbors=min(k, len(z) - 1)).fit(z.numpy()).kneighbors(return_distance=False)
+    return (labels[torch.from_numpy(near)].mode(1).values == labels).double().mean().item()
+
+
 @torch.no_grad()
 def halfway(model: LatentModel, images: Tensor, train: Tensor, *, n_pairs: int = 500, seed: int = 0) -> float:
     """How near to the data the decoder passes on its way from one image to another, against fading between them.

@@ -12,13 +12,14 @@ from functools import partial
 import torch
 from torch.distributions import MultivariateNormal
 
-from vaelib import strengths
+from vaelib import embeddings, strengths
 from vaelib.claims import examples
 from vaelib.claims.judging import Claim, difference, numbers, rows
 from vaelib.claims.known import NEAR, off, seeded
 from vaelib.config import TrainConfig
+from vaelib.embeddings import METHODS
 from vaelib.measures import rotated
-from vaelib.report import rules
+from vaelib.report import beside, rules
 from vaelib.report.verdicts import Verdict, above, exact
 from vaelib.strengths import CONFIG, SIZES, STEPS, WIDTHS, one_layer
 
@@ -48,7 +49,9 @@ def prefers_no_axes() -> tuple[Verdict, ...]:
 
 
 def generation() -> Sequence[Verdict]:
-    return rules.generation(numbers("strengths_kl", CONFIG))
+    others = embeddings.settings("MNIST", METHODS[1:])
+    can = {setting["method"]: numbers("compared", setting)["generates"][0] for setting in others}
+    return *rules.generation(numbers("strengths_kl", CONFIG)), beside.lacking(can)
 
 
 def interpretability() -> Sequence[Verdict]:
@@ -128,7 +131,8 @@ CLAIMS = (
     ),
     Claim(
         "generation", "3.1", "VAEs learn a generative model, which many methods of dimension reduction lack.",
-        "Can pictures of drawn codes be told from reconstructions, and those of an autoencoder?",
+        "Can pictures of drawn codes be told from reconstructions, and those of an autoencoder? Which of five other "
+        "methods, as their libraries have them, make new pictures at all?",
         "fig-strengths-generation", generation,
     ),
     Claim(

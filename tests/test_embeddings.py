@@ -1,0 +1,135 @@
+"""Six planes of the same images: what each is, what it can do, and that its scores tell a good plane from noise."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from vaelib import embeddings
+from vaelib.config import TrainConfig
+from vaelib.embeddings import METHODS, Plane
+
+N = 200
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads():
+    """UMAP's compiler sets the number of threads of the whole process: it is put back for other tests."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return embeddings.few("digits", N, 1)
+
+
+@pytest.fixture(scope="module")
+def planes(images):
+    return {method: embeddings.fitted(method, images[0], 1) for method in METHODS}
+
+
+def shuffled(data):
+    order = torch.randperm(len(data.labels), generator=torch.Generator().manual_seed(0))
+    return replace(data, labels=data.labels[order])
+
+
+def test_few_images_are_drawn_by_the_seed(images):
+    given, new = images
+    assert len(given.images) == len(new.images) == N
+    assert torch.equal(embeddings.few("digits", N, 1)[0].images, given.images)
+    assert not torch.equal(embeddings.few("digits", N, 2)[0].images, given.images)
+    whole = TrainConfig("digits").load("train")
+    assert len(embeddings.few("digits", 10**6, 1)[0].images) == len(whole.images)
+    row = (whole.images == given.images[0]).all(1).nonzero()[0].item()
+    assert whole.labels[row] == given.labels[0]
+
+
+def test_what_each_method_can_do(images, planes):
+    for method, plane in planes.items():
+        assert plane.codes.shape == (N, 2), method
+        assert plane.codes.isfinite().all(), method
+        assert plane.seconds > 0, method
+    placed = {method for method, plane in planes.items() if plane.embed}
+    assert placed == set(METHODS) - {"t-SNE"}
+    for method in placed:
+        assert planes[method].embed(images[1].images[:7]).shape == (7, 2), method
+    made = {method for method, plane in planes.items() if plane.generate}
+    assert made == {"VAE", "PCA"}
+    for method in made:
+        drawn = planes[method].generate(9, torch.Generator().manual_seed(0))
+        assert drawn.shape == (9, 64), method
+        assert drawn.std(0).max() > 0, method
+
+
+def test_new_images_are_placed_as_fitted_ones_are(images, planes):
+    for method in ("VAE", "PCA", "LDA", "autoencoder"):
+        torch.testing.assert_close(planes[method].embed(images[0].images), planes[method].codes, atol=1e-3, rtol=1e-3)
+
+
+def test_principal_components_are_those_of_the_singular_vectors(images, planes):
+    x = images[0].images.double().numpy()
+    _, _, axes = np.linalg.svd(x - x.mean(0), full_matrices=False)
+    np.testing.assert_allclose(planes["PCA"].codes.abs(), np.abs((x - x.mean(0)) @ axes[:2].T), atol=1e-3)
+
+
+def test_what_pca_makes_has_the_mean_and_the_spread_of_its_codes(images, planes):
+    drawn = planes["PCA"].generate(20_000, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(drawn.mean(0), images[0].images.mean(0), atol=0.03, rtol=0)
+    codes = planes["PCA"].embed(drawn)
+    torch.testing.assert_close(codes.std(0), planes["PCA"].codes.std(0), atol=0, rtol=0.05)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_labels_reach_lda_and_nothing_else_and_a_method_repeats_itself(images, planes, method):
+    again = embeddings.fitted(method, shuffled(images[0]), 1)
+    assert torch.equal(again.codes, planes[method].codes) == (method != "LDA")
+
+
+def test_scores_tell_a_plane_of_classes_from_noise(images, planes):
+    given, new = images
+    good = embeddings.scores(planes["LDA"], given, new)
+    assert good["votes"] > 0.3
+    draw = torch.Generator().manual_seed(0)
+    noise = Plane(torch.randn(N, 2, generator=draw), 1.0, lambda x: torch.randn(len(x), 2, generator=draw))
+    null = embeddings.scores(noise, given, new)
+    assert max(null["votes"], null["votes_fitted"]) < 0.2
+    assert abs(null["trust"] - 0.5) < 0.06
+    assert abs(null["continuity"] - 0.5) < 0.06
+    copy = embeddings.scores(Plane(given.images, 1.0), given, new)
+    assert min(copy["trust"], copy["continuity"]) > 0.9999  # images that are equally far apart may change places
+    assert (copy["embeds"], copy["generates"], copy["fit_seconds"]) == (0, 0, 1)
+    assert math.isnan(copy["votes"]) and math.isnan(copy["embed_ms"])
+    assert good["embed_ms"] > 0
+
+
+def test_without_labels_or_with_few_images_some_are_left_out(images):
+    given, new = images
+    unlabelled = replace(given, labels=torch.full_like(given.labels, -1))
+    assert embeddings.fitted("LDA", unlabelled, 1) is None
+    found = embeddings.scores(embeddings.fitted("PCA", unlabelled, 1), unlabelled, new)
+    assert math.isnan(found["votes"]) and math.isnan(found["votes_fitted"])
+    assert found["trust"] > 0.7
+    some = replace(given, images=given.images[:20], labels=given.labels[:20])
+    assert embeddings.fitted("UMAP", some, 1) is embeddings.fitted("t-SNE", some, 1) is None
+    assert math.isnan(embeddings.scores(embeddings.fitted("PCA", some, 1), some, new)["trust"])
+
+
+def test_an_unknown_method_is_named(images):
+    with pytest.raises(ValueError, match="unknown method 'ICA': one of VAE, PCA"):
+        embeddings.fitted("ICA", images[0], 1)
+
+
+def test_what_is_recorded_is_what_is_measured(images, planes):
+    setting = embeddings.settings("digits", ["PCA"], N)[0] | {"seed": 1}
+    expected = embeddings.scores(planes["PCA"], *images)
+    timed = ("fit_seconds", "embed_ms")
+    found = embeddings.compared(setting)
+    assert {k: v for k, v in found.items() if k not in timed} == {k: v for k, v in expected.items() if k not in timed}
+    points = embeddings.points(setting)
+    assert list(points)[:3] == ["x0", "y0", "x1"] and len(points) == 2 * N
+    codes = planes["PCA"].codes
+    assert points["y1"] == pytest.approx(((codes[1, 1] - codes[:, 1].mean()) / codes.std()).item(), abs=1e-3)
