@@ -68,6 +68,11 @@ def test_the_vae_is_ahead_behind_or_level(own, outcome):
     assert "right votes" in found.text
 
 
+def test_the_others_are_listed_by_how_the_vae_stands():
+    found = beside.stands(alone({"VAE": 0.5, "PCA": 0.4, "LDA": 0.3, "UMAP": 0.5, "t-SNE": 0.6}), "votes", "votes")
+    assert found.text == "By votes the VAE is ahead of PCA and LDA, behind t-SNE, too close to call beside UMAP."
+
+
 def test_two_seeds_and_what_was_not_measured_give_no_finding():
     votes = {"VAE": 0.9, "PCA": 0.5}
     assert beside.stands(alone(votes, seeds=2), "votes", "right votes").text == ""

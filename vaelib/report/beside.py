@@ -4,7 +4,7 @@ Some planes are fitted on the page; numbers of the others, and of other seeds, c
 rules were written down before the runs that they judge.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -91,7 +91,7 @@ def _points(setting: Mapping[str, object]) -> Tensor | None:
 
 
 def table(found: Planes) -> pd.DataFrame:
-    """A row a method: means over seeds ± half a 95 % interval, median seconds, and what it can do with new images."""
+    """A row a method: means over seeds ± half a 95% interval, median seconds, and what it can do with new images."""
     shown = {}
     for method, rows in found.rows.items():
         cells = {title: _cell(rows[column], form, column in QUALITY) for column, (title, form) in COLUMNS.items()}
@@ -114,8 +114,9 @@ def read(found: Planes) -> Reading:
     """The paragraph below the table: where the seconds are from, agreement, and how the VAE stands by each score."""
     recorded = max(map(len, found.rows.values()))
     return reading(
-        f"Means over {recorded} seeds, each with images of its own, ± half a 95 % interval. Seconds are medians, of "
-        "processor time on the machine that recorded `results/compared.csv`."
+        f"Means over {recorded} seeds, each with images of its own, ± half a 95% interval. Seconds are medians, of "
+        "processor time on the machine that recorded `results/compared.csv`. One method is *ahead* of another by a "
+        "score where the whole 95% interval of their difference over seeds is on its side."
         if recorded > 1
         else "Only what is fitted on this page is shown: `results/compared.csv` holds no runs of these images.",
         agrees(found),
@@ -145,7 +146,7 @@ def agrees(found: Planes) -> Finding:
 
 
 def stands(found: Planes, score: str, title: str) -> Finding:
-    """Which methods the VAE is ahead of, behind, or too close to call: the 95 % interval of the paired difference.
+    """Which methods the VAE is ahead of, behind, or too close to call: the 95% interval of the paired difference.
 
     Pairs are seeds, which share their images. Nothing is said of fewer than three.
     """
@@ -155,17 +156,20 @@ def stands(found: Planes, score: str, title: str) -> Finding:
         if method != "VAE" and len(differences) > 2:
             _, low, high = interval(differences)
             sides["ahead" if low > 0 else "behind" if high < 0 else "close"].append(method)
-    ahead, behind, close = (", ".join(side) or "none" for side in sides.values())
+    words = {"ahead": "ahead of", "behind": "behind", "close": "too close to call beside"}
+    standing = [f"{words[side]} {_listed(methods)}" for side, methods in sides.items() if methods]
     return finding(
         f"beside others, {score}",
-        (ahead, behind, close) if any(sides.values()) else None,
-        "By {title}, and the 95 % interval of a difference over seeds, the VAE is ahead of {ahead} and behind {behind}"
-        + ("; too close to call: {close}." if sides["close"] else "."),
+        tuple(", ".join(methods) or "none" for methods in sides.values()) if standing else None,
+        "By {title} the VAE is {standing}.",
         title=title,
-        ahead=ahead,
-        behind=behind,
-        close=close,
+        standing=", ".join(standing),
     )
+
+
+def _listed(methods: Sequence[str]) -> str:
+    *most, last = methods
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def lacking(generates: Mapping[str, float]) -> Verdict:
