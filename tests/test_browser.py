@@ -1,7 +1,12 @@
-"""The built site in a real browser: `make test-browser`, after `make book`. Every page is held to the same rules."""
+"""The built site in a real browser: `make test-browser`, after `make book`. Every page is held to the same rules.
+
+What is opened is a copy in another folder: a site that is mailed or unzipped lacks the checkout.
+"""
 
 import json
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -14,7 +19,8 @@ from tools.chapters import ROOT, pages
 
 pytestmark = pytest.mark.browser
 
-SITE = ROOT / "_build" / "html"
+BUILT = ROOT / "_build" / "html"
+SITE = Path(tempfile.gettempdir()).resolve() / f"a copy of the site {os.getpid()}" / "html"
 PAGES = [page.relative_to(ROOT).with_suffix(".html").as_posix() for page in pages(ROOT)]
 ALL = [*PAGES, "search.html", "404.html"]
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
@@ -60,14 +66,16 @@ OVERFLOW = """() => {
 
 @pytest.fixture(scope="module")
 def browser():
-    if not (SITE / "index.html").is_file():
+    if not (BUILT / "index.html").is_file():
         pytest.fail("there is no book to look at: make book")
+    shutil.copytree(BUILT, SITE)
     with chromium() as found:
         yield found
+    shutil.rmtree(SITE.parent)
 
 
 @pytest.fixture(scope="module")
-def address():
+def address(browser):
     with served(SITE) as found:
         yield found
 

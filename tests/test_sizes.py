@@ -70,12 +70,12 @@ def test_findings_follow_the_numbers():
     some = sizes.active(by_size("active", {1: 1, 2: 2, 10: [10, 10, 9], 50: [12, 14, 16]}))
     assert some.outcome == "(14, 2)"
     assert some.text == (
-        "At $K = 50$ 14.0 units are active on average, 12 to 16 in single runs; up to $K = 2$ all are, in every run."
+        "At $K = 50$, 14.0 units are active on average, 12 to 16 in single runs; up to $K = 2$ all are, in every run."
     )
     assert sizes.active(by_size("active", {2: 2, 10: 10})).outcome == "(10, 10)"
     assert "at the smallest size, $K = 2$, there are runs" in sizes.active(by_size("active", {2: 0, 50: 50})).text
     one = sizes.active({50: rows(seeds=SEEDS[:1], active=14)})
-    assert one.text.startswith("At $K = 50$ 14.0 units are active; ")
+    assert one.text.startswith("At $K = 50$, 14.0 units are active; ")
     votes = {k: rows(knn=knn, pca=0.88) for k, knn in {2: 0.5, 50: 0.95}.items()}
     assert sizes.votes(votes).outcome == "larger"
     assert sizes.votes({50: rows(knn=0.87, pca=0.88)}).outcome == "level"

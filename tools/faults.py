@@ -78,7 +78,9 @@ def _code(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([|*_$`<])", r"\\\1", text)
+    """Words as Markdown that shows them as they are; an argument in quotes as code, whose quotes stay straight."""
+    parts = re.split(r"([\w.]+='[^'|]*')", text)
+    return "".join(f"`{part}`" if i % 2 else re.sub(r"([|*_$`<])", r"\\\1", part) for i, part in enumerate(parts))
 
 
 HEAD = """\
@@ -86,10 +88,10 @@ HEAD = """\
 # What goes wrong, and what is left
 
 Each row is a fault that a test brings about for real: it cuts a file short, fills the disk as far as a process can see,
-kills a process, answers as a mirror with something else. In the middle are the words that the test then read where a
-user would; an ellipsis stands for the way to a folder, or the number of a port. On the right is what the same test
-found to be as it was. `make faults` does all of it again and writes this page, and `make test` fails where a row is no
-longer so.
+kills a process, answers as a mirror with something else. *What the user sees* are the words that the test then read
+where a user would; an ellipsis stands for the way to a folder, or the number of a port. *What is kept* is what the same
+test found to be as it was. `make faults` does all of it again and writes this page, and `make test` fails where a row
+is no longer so.
 """
 
 

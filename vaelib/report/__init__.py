@@ -3,7 +3,7 @@
 The objects returned here show as HTML or Markdown in a page and as plain text in a terminal.
 """
 
-from vaelib.report.findings import Finding, captioned, compare, finding, reading
+from vaelib.report.findings import Finding, captioned, compare, finding, listed, reading
 from vaelib.report.parameters import ParameterError, check_parameters
 from vaelib.report.provenance import axes, class_name, conclusive, notice, numbers, opening, provenance, title
 from vaelib.report.verdicts import above, agreement, below, equal, every_seed, exact, interval, near, summary, verdicts
@@ -25,6 +25,7 @@ __all__ = [
     "exact",
     "finding",
     "interval",
+    "listed",
     "near",
     "notice",
     "numbers",

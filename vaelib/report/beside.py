@@ -4,7 +4,7 @@ Some planes are fitted on the page; numbers of the others, and of other seeds, c
 rules were written down before the runs that they judge.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -15,7 +15,7 @@ from vaelib import embeddings, plotting, results
 from vaelib.data import ImageDataset
 from vaelib.embeddings import FAST, METHODS, SHOWN, Plane
 from vaelib.paper import SMOKE
-from vaelib.report.findings import Captioned, Finding, Reading, captioned, finding, reading
+from vaelib.report.findings import Captioned, Finding, Reading, captioned, finding, listed, reading
 from vaelib.report.verdicts import Verdict, agreement, exact, interval
 
 # What is measured, its title and its form; the first four have one value, whatever the machine.
@@ -157,7 +157,7 @@ def stands(found: Planes, score: str, title: str) -> Finding:
             _, low, high = interval(differences)
             sides["ahead" if low > 0 else "behind" if high < 0 else "close"].append(method)
     words = {"ahead": "ahead of", "behind": "behind", "close": "too close to call beside"}
-    standing = [f"{words[side]} {_listed(methods)}" for side, methods in sides.items() if methods]
+    standing = [f"{words[side]} {listed(methods)}" for side, methods in sides.items() if methods]
     return finding(
         f"beside others, {score}",
         tuple(", ".join(methods) or "none" for methods in sides.values()) if standing else None,
@@ -165,11 +165,6 @@ def stands(found: Planes, score: str, title: str) -> Finding:
         title=title,
         standing=", ".join(standing),
     )
-
-
-def _listed(methods: Sequence[str]) -> str:
-    *most, last = methods
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def lacking(generates: Mapping[str, float]) -> Verdict:

@@ -11,6 +11,7 @@ import pandas as pd
 from vaelib import dimensions, evidence, results
 from vaelib.config import TrainConfig
 from vaelib.report.findings import UNDEFINED, compare
+from vaelib.report.findings import listed as sentence_list
 from vaelib.report.verdicts import Verdict, below, equal, exact, interval
 
 RULES = {
@@ -102,8 +103,7 @@ def change(before: pd.DataFrame, after: pd.DataFrame, name: str = "kl") -> str:
 
 def listed(names: Iterable[str]) -> str:
     """The words for some rules, as a sentence lists them."""
-    *most, last = [RULES[name] for name in names] or ["none of them"]
-    return f"{', '.join(most)} and {last}" if most else last
+    return sentence_list([RULES[name] for name in names] or ["none of them"])
 
 
 def rules(

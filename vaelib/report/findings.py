@@ -7,7 +7,7 @@ Outcomes travel with the page, in the metadata of the cell's output, so that two
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -63,6 +63,12 @@ def finding(name: str, outcome: Any, texts: str | Mapping[Any, str], **values: A
     text = text.format(**values) if values and text else text
     recorded = outcome if outcome is None or isinstance(outcome, bool | int | float | str) else str(outcome)
     return Finding(name, recorded, text)
+
+
+def listed(words: Sequence[str]) -> str:
+    """One word or more as a sentence lists them: "a, b and c"."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def compare(a: float, b: float, *, within: float = 0.0) -> str:

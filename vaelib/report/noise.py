@@ -13,6 +13,7 @@ from torch import Tensor
 from vaelib import results, robustness
 from vaelib.config import TrainConfig
 from vaelib.report.counts import spread
+from vaelib.report.findings import listed
 from vaelib.report.verdicts import Verdict, above, below, interval, near
 
 NAMES = {"vae": "VAE", "autoencoder": "autoencoder", "shipped": "as shipped"}
@@ -212,7 +213,8 @@ def ahead(rows: pd.DataFrame) -> str:
     """In which cells with outliers the VAE errs less than a plain autoencoder with the whole interval, in words."""
     cells = rows[rows["share"] > 0].groupby(["true_dim", "share"])
     less = {at: interval(cell["autoencoder_common"] - cell["vae_entry"])[1] > 0 for at, cell in cells}
-    others = "; ".join(f"dimension {d:g} with {share:.0%} of outliers" for d, share in less if not less[d, share])
+    behind = {d: [f"{share:.0%}" for at, share in less if at == d and not less[at, share]] for d, _ in less}
+    others = "; ".join(f"dimension {d:g} with {listed(shares)} of outliers" for d, shares in behind.items() if shares)
     where = f"in {sum(less.values())} of {len(less)} cells with outliers"
     return f"{where}, and not in {others}" if others else where
 

@@ -133,7 +133,7 @@ def active(runs: Runs) -> Finding:
     return finding(
         "active",
         (round(counts.mean()), full),
-        f"At $K = {last}$ {counts.mean():.1f} units are active"
+        f"At $K = {last}$, {counts.mean():.1f} units are active"
         + (f" on average, {counts.min():.0f} to {counts.max():.0f} in single runs; " if len(counts) > 1 else "; ")
         + (
             f"up to $K = {full}$ all are, in every run."

@@ -238,5 +238,5 @@ def summary(table: Verdicts) -> str:
     words = dict.fromkeys([HELD, DID_NOT_HOLD, TOO_CLOSE, *map(_word, table.rows)])
     claims = {word: [row.claim for row in table.rows if _word(row) == word] for word in words}
     return " ".join(
-        f"{word.capitalize().replace(': ', ', ')}: {', '.join(some)}." for word, some in claims.items() if some
+        f"{word.capitalize().replace(': ', ', ')}: {'; '.join(some)}." for word, some in claims.items() if some
     )
