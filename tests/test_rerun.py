@@ -174,6 +174,16 @@ def test_rerun_leaves_a_notebook_and_a_page_that_leads_into_the_book(book, capfd
     listed = {link["href"]: link.get_text() for link in BeautifulSoup(index, "html.parser").select("article li a")}
     assert listed == {f"{name}.html": "trial · K = 7 · my_*data*.npz", "trial-K5.html": "trial · K = 5"}
 
+    # A site has copies, whose links stay in it wherever it goes.
+    rerun_page.copy(book / "reruns", book / "reruns of a site")
+    page = (book / "reruns of a site" / "trial-K5.html").read_text(encoding="utf-8")
+    links = [link["href"] for link in BeautifulSoup(page, "html.parser").select('article a[href^="../"]')]
+    assert links == ["../book/trial.html", "../book/theory.html#eq-1"]
+    assert "_build" not in page
+    assert (book / "reruns of a site" / "trial-K5.ipynb").is_file()
+    for tag in BeautifulSoup(page, "html.parser").select("script[src], article img"):
+        assert (book / "reruns of a site" / tag["src"].partition("?")[0]).is_file()
+
     # The index is the same whichever rerun ends last.
     assert rerun.rerun("trial", {"latent_dim": 7, "dataset": "my_*data*.npz"}, book) == 0
     assert (book / "reruns" / "index.html").read_bytes() == index

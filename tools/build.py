@@ -57,7 +57,7 @@ def build(root: Path) -> int:
     # Imported late: a build with nothing to do need not wait for them.
     import nbformat
 
-    from tools import rerun_record, staging
+    from tools import rerun_page, rerun_record, staging
     from tools.execute import execute_all
     from tools.executed import Executed
 
@@ -74,7 +74,7 @@ def build(root: Path) -> int:
 
     stage("typesetting the pages")
     notebooks |= {path: execution.notebook for path, execution in executed.items()}
-    reruns = rerun_record.listed(rerun_record.titles(root / "reruns"), "../../../reruns/")
+    reruns = rerun_record.listed(rerun_record.titles(root / "reruns"), "../reruns/")
     pages = {path: staging.page(notebook, stops.get(path), reruns=reruns) for path, notebook in notebooks.items()}
     contents = staging.texts(root) | {path.relative_to(root).as_posix(): page for path, page in pages.items()}
     staging.stage(root / "_build" / "work" / "source", contents)
@@ -86,6 +86,7 @@ def build(root: Path) -> int:
         place = html / "_sources" / path.relative_to(root)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(nbformat.writes(notebook), encoding="utf-8")
+    rerun_page.copy(root / "reruns", html / "reruns")
     record = {
         "inputs": inputs,
         "stand_ins_for": [name for name, digest in facts.items() if digest == "missing"],

@@ -56,7 +56,8 @@ def inputs_digest(root: Path, facts: dict[str, str]) -> str:
     book = [path for path in (root / "book").rglob("*") if path.is_file() and ".ipynb_checkpoints" not in path.parts]
     tools = [path for path in (root / "tools").iterdir() if path.suffix in (".py", ".html")]
     files = [*code_files(root), *book, root / "_config.yml", root / "_toc.yml", *tools]
-    reruns = " ".join(sorted(path.stem for path in (root / "reruns").glob("*.html")))  # a page links them
+    pages = sorted((root / "reruns").glob("*.html"))  # the site has them, too
+    reruns = " ".join(f"{path.stem} {path.stat().st_mtime_ns}" for path in pages)
     checkout = origin.facts(root) | {"site": os.environ.get("VAELIB_SITE", "")}
     return tree_digest(root, files, facts | {"reruns": reruns} | checkout)
 

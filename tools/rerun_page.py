@@ -4,6 +4,7 @@ Each rerun is typeset by itself, beside an index of all, because two reruns of a
 """
 
 import re
+import shutil
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -82,6 +83,20 @@ def publish(html: Path, reruns: Path, name: str) -> None:
     for image in (reruns / "_images").glob("*"):
         if image.name not in shown:
             image.unlink()
+
+
+def copy(reruns: Path, folder: Path) -> None:
+    """The published reruns as a part of a site, `folder` being one of its own; links into the book stay in the site."""
+    pages = {path.name: path.read_text(encoding="utf-8") for path in reruns.glob("*.html")}
+    for name, page in pages.items():
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(page.replace(BOOK, "../"), encoding="utf-8")
+        notebook = reruns / Path(name).with_suffix(".ipynb").name
+        if notebook.is_file():
+            shutil.copy(notebook, folder)
+    for part in ("_images", "_static"):
+        if pages and (reruns / part).is_dir():
+            shutil.copytree(reruns / part, folder / part)
 
 
 def _words(name: str, value: object) -> str:
