@@ -102,6 +102,17 @@ def test_picture_of_a_page_is_one_of_the_papers_or_the_first_or_the_books(site, 
     assert "og:url" not in facts
 
 
+@pytest.mark.parametrize(("n_lines", "folds"), [(15, False), (16, True)])
+def test_long_code_can_be_folded_and_is_open_at_first(n_lines, folds):
+    lines = "\n".join(f"line {i}" for i in range(n_lines))
+    soup = BeautifulSoup(f'<div class="cell"><div class="cell_input"><pre>{lines}\n</pre></div></div>', "html.parser")
+    finish.folds(soup)
+    assert bool(soup.select(".cell > details[open] > summary + .cell_input pre")) == folds
+    assert soup.pre.get_text() == f"{lines}\n"
+    finish.folds(soup)
+    assert len(soup.select("details")) == folds
+
+
 def test_where_the_site_is_known_pages_and_pictures_have_their_address():
     soup = BeautifulSoup(PAGE.replace("{claim}", ""), "html.parser")
     finish.describe(soup, "book/page.html", "https://example.org/b/")

@@ -117,6 +117,7 @@ CASES = {
         {"k": 3},
     ),
     "halfway": Case(measures.halfway, {"images": "ND pixel", "train": "MD pixel"}, {"model": MODEL}),
+    "left_out_accuracy": Case(measures.left_out_accuracy, {"z": "NK code", "labels": "N label"}),
     "nearest_distance": Case(measures.nearest_distance, {"pictures": "NE pixel", "images": "ME pixel"}),
     "pca_codes": Case(measures.pca_codes, {"train": "ME pixel", "test": "NE pixel"}, {"n_components": 2}),
     "correlations": Case(measures.correlations, {"a": "NP code", "b": "NQ code"}),

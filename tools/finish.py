@@ -31,6 +31,10 @@ const mode = localStorage.getItem("mode") || "auto", dark = matchMedia("(prefers
 Object.assign(document.documentElement.dataset, {mode, theme: mode === "auto" ? (dark ? "dark" : "light") : mode});
 """
 PLAIN = ".highlight pre :is(span.n, span.p, span.w)"
+LONG = 15  # lines of code, above which a reader can fold it
+SUMMARY = (
+    '<summary><p class="collapsed admonition-title">code</p><p class="expanded admonition-title">code</p></summary>'
+)
 MARKER = "# NBVAL_CHECK_OUTPUT"  # of cells whose outputs are compared: nothing for a reader
 
 
@@ -50,7 +54,7 @@ def finish(site: Path, base: str = "") -> None:
         soup = BeautifulSoup(html.read_text(encoding="utf-8"), "html.parser")
         if static in html.parents or not soup.title:  # the theme's templates
             continue
-        for step in (scripts, names, references, tables, code, narrow.narrow):
+        for step in (scripts, names, references, tables, code, folds, narrow.narrow):
             step(soup)
         icons.draw(soup)
         contents(soup, html, of_paper)
@@ -133,6 +137,14 @@ def names(soup: BeautifulSoup) -> None:
         key["aria-hidden"] = "true"
     for caption in soup.select(".toctree-wrapper .caption[aria-level='2']"):  # below a heading of that level
         caption["aria-level"] = "3"
+
+
+def folds(soup: BeautifulSoup) -> None:
+    """Long code in a fold, like that of folded cells, which is open at first."""
+    for shown in soup.select(".cell > .cell_input"):
+        if len(shown.get_text().strip().splitlines()) > LONG:
+            fold = shown.wrap(soup.new_tag("details", attrs={"class": "admonition hide above-input", "open": ""}))
+            fold.insert(0, BeautifulSoup(f"<summary>{SUMMARY}</summary>", "html.parser"))
 
 
 def references(soup: BeautifulSoup) -> None:
