@@ -144,7 +144,7 @@ def folds(soup: BeautifulSoup) -> None:
     for shown in soup.select(".cell > .cell_input"):
         if len(shown.get_text().strip().splitlines()) > LONG:
             fold = shown.wrap(soup.new_tag("details", attrs={"class": "admonition hide above-input", "open": ""}))
-            fold.insert(0, BeautifulSoup(f"<summary>{SUMMARY}</summary>", "html.parser"))
+            fold.insert(0, BeautifulSoup(SUMMARY, "html.parser").summary)
 
 
 def references(soup: BeautifulSoup) -> None:

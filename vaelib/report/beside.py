@@ -28,6 +28,7 @@ COLUMNS = {
     "embed_ms": ("ms for a new image", ".2g"),
 }
 QUALITY = tuple(COLUMNS)[:4]
+DRAWN = 250  # codes of each plane: more make the page heavier than they make the picture clearer
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,10 @@ def _rows(setting: Mapping[str, object], own: Mapping[str, float] | None) -> pd.
 
 
 def figure(found: Planes, *, name: str, of: str) -> Captioned:
-    """The codes of the first `SHOWN` images in each plane that is fitted here or recorded for this seed."""
+    """The codes of the first `DRAWN` images in each plane that is fitted here or recorded for this seed."""
     codes = {m: found.fitted[m].codes[:SHOWN] if m in found.fitted else _points(found.settings[m]) for m in METHODS}
-    codes = {method: z for method, z in codes.items() if z is not None}
-    n, labels = len(found.given.images), found.given.labels[:SHOWN]
+    codes = {method: z[:DRAWN] for method, z in codes.items() if z is not None}
+    n, labels = len(found.given.images), found.given.labels[:DRAWN]
     by_class = ", colored by label" if found.given.has_labels else ""
     return captioned(
         plotting.code_panels({method: (z, labels) for method, z in codes.items()}, shared=False),
