@@ -12,7 +12,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env data book pdf train results claims rerun sweep test chapters test-browser planted portability verify numbers lint format lab equations faults mutants bench lock clean
+.PHONY: help env data book pdf train results claims rerun sweep test test-slow test-browser planted portability verify numbers lint format lab equations faults mutants bench lock clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -52,11 +52,11 @@ pdf: env ## the whole book as one PDF, _build/on-variational-autoencoders.pdf; n
 	@$(MAKE) --no-print-directory book
 	@$(PY) -m tools.pdf
 
-test: env ## all tests: no network, no real data; some ten minutes on two cores
+test: env ## the tests: no network, no real data; some four minutes on two cores
 	@$(PY) -m pytest -n 2 --dist loadgroup
 
-chapters: env ## the chapters at the latent sizes, and again at those, that make test leaves out; some minutes
-	@$(PY) -m pytest -n 2 --dist loadgroup -m product tests/test_chapters.py
+test-slow: env ## the tests that make test leaves out: chapters at more latent sizes, more signals, clusters; some minutes
+	@$(PY) -m pytest -n 2 --dist loadgroup -m slow
 
 test-browser: env ## the built site in a real browser: light, accessible, whole on every screen; needs Chromium
 	@$(PY) -m pytest -m browser tests/test_browser.py tests/test_pdf.py

@@ -233,7 +233,7 @@ def tell_many(measured: dict) -> tuple[str, None]:
 
 
 def tell_book(measured: dict) -> tuple[str, Figure | None]:
-    """Commands and their stages, how long cores were idle, and what of the longest command waited for what."""
+    """Commands and their stages, how long cores were idle, and what of the build waited for what."""
     rows, cores = [], measured["machine"]["cores"]
     for wait in measured["waits"]:
         rows.append([f"**{wait['command']}**", f"**{wait['seconds']:.1f}**"])
@@ -241,8 +241,8 @@ def tell_book(measured: dict) -> tuple[str, Figure | None]:
         if "processor" in wait:
             idle = 1 - wait["processor"] / (cores * wait["seconds"])
             rows.append([f"of all {cores} cores, idle", f"{idle:.0%}"])
-    longest = max(measured["waits"], key=lambda wait: wait["seconds"])
-    figure = drawn(longest["spans"]) if longest.get("spans") else None
+    most = max((wait.get("spans", []) for wait in measured["waits"]), key=len)
+    figure = drawn(most) if most else None
     return f"## The book\n\n{table(['', 'seconds'], rows)}", figure
 
 

@@ -2,15 +2,23 @@
 
 import base64
 import shutil
+import signal
 import time
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tools import notebooks
 from tools.chapters import ROOT
 
+# How a process may be ended. One that may not say a word is the hardest case; the others take as long.
+SIGNALS = [
+    signal.SIGKILL,
+    pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+]
 FACTS = {"python": "3", "MNIST": "a", "FashionMNIST": "b"}
 INDEX = "# A book\n\nSee {ref}`(1) <eq-1>`.\n\n```{bibliography}\n:all:\n```\n"
 DOT = base64.b64decode(

@@ -304,6 +304,7 @@ def test_the_report_shows_every_cost_that_was_measured(tmp_path):
         assert all(low <= tick <= high for tick in ax.get_yticks()) and len(ax.get_yticks()) > 5
 
 
+@pytest.mark.slow
 def test_so_many_rows_are_really_recorded_and_told_as_rates(tmp_path):
     [found] = recordings(((2, 3),), rounds=1)
     assert (found.workers, found.rows) == (2, 3)

@@ -4,12 +4,11 @@ The list of chapters is read from `_toc.yml`, so that none can escape it. No net
 that are embedded or drawn, and train into two stores that are empty at first, one for each time: what two chapters, or
 two latent sizes, train alike is trained twice and no more.
 
-Of the product of chapters, sizes and times, `make test` takes a part: each chapter at three sizes, and again at the one
-that is nearest to the book's. `make chapters` takes what is left.
+Of the product of chapters, sizes and times, `make test` takes a part: each chapter at the size that is nearest to the
+book's, one of them twice. `make test-slow` takes what is left.
 """
 
 import tempfile
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from tools.chapters import QUIET_KERNEL, ROOT, chapters, find_stop, parameters, 
 from tools.warm_kernel import ENVIRONMENT, Warm
 
 LATENT_SIZES = (1, 2, 3, 10)
-LEFT_OUT = (3,)  # of `make test`: pages for two sizes above two are made by the same code
 STAND_INS = {"MNIST": "digits", "FashionMNIST": "synthetic-boots"}
 CHAPTERS = {path.stem: path for path in chapters()}
 
@@ -39,21 +37,21 @@ def smoke_parameters(path: Path, latent_dim: int | None) -> dict:
     return {name: value for name, value in values.items() if name in known and value is not None}
 
 
-def again_at(path: Path) -> int | None:
-    """The size at which `make test` runs a chapter for the second time: the nearest to the book's own."""
+def own_size(path: Path) -> int | None:
+    """The size that is nearest to the book's own."""
     return min(latent_sizes(path), key=lambda size: abs((size or 0) - parameters(path).get("latent_dim", 0)))
 
 
-def cases(in_part: Callable[[Path, int | None], bool]) -> list:
-    """Every chapter at every size; what `in_part` does not take is left to `make chapters`.
+def cases() -> list:
+    """Every chapter at every size; those that are not its own are left to `make test-slow`.
 
-    The two tests of a chapter share its executions, so both go to the same worker.
+    The tests of a chapter share its executions, so all go to the same worker.
     """
     return [
         pytest.param(
             name,
             size,
-            marks=[pytest.mark.xdist_group(name), *([] if in_part(path, size) else [pytest.mark.product])],
+            marks=[pytest.mark.xdist_group(name), *([] if size == own_size(path) else [pytest.mark.slow])],
             id=f"{name}-K{size}" if size else name,
         )
         for name, path in CHAPTERS.items()
@@ -61,7 +59,7 @@ def cases(in_part: Callable[[Path, int | None], bool]) -> list:
     ]
 
 
-FIRST, AGAIN = cases(lambda path, size: size not in LEFT_OUT), cases(lambda path, size: size == again_at(path))
+CASES = cases()
 
 
 def few_digits(folder: Path, images: int) -> Path:
@@ -149,7 +147,7 @@ def outputs(path: Path) -> list[list[dict]]:
     return found
 
 
-@pytest.mark.parametrize(("name", "latent_dim"), FIRST)
+@pytest.mark.parametrize(("name", "latent_dim"), CASES)
 @pytest.mark.filterwarnings("default")  # papermill's own; a chapter's would show in its outputs
 def test_chapter_runs_in_smoke_mode(executions, name, latent_dim):
     path = executions.run("first", name, latent_dim)
@@ -163,6 +161,7 @@ def test_chapter_runs_in_smoke_mode(executions, name, latent_dim):
     assert all(f"{key} = {value!r}".replace("'", '"') in injected[0] for key, value in wanted.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, path in CHAPTERS.items() if "dataset" in parameters(path)])
 @pytest.mark.filterwarnings("default")
 def test_chapter_runs_on_a_file_of_twenty_images(executions, name):
@@ -172,7 +171,8 @@ def test_chapter_runs_on_a_file_of_twenty_images(executions, name):
     assert any("/20.npz" in cell["source"] for cell in code_cells(path))
 
 
-@pytest.mark.parametrize(("name", "latent_dim"), AGAIN)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "latent_dim"), CASES)
 @pytest.mark.filterwarnings("default")
 def test_chapter_gives_the_same_numbers_again(executions, name, latent_dim):
     first, second = (outputs(executions.run(time, name, latent_dim)) for time in ("first", "second"))

@@ -14,20 +14,22 @@ from vaelib.embeddings import METHODS, Plane
 N = 200
 
 
-@pytest.fixture(scope="module", autouse=True)
+pytestmark = pytest.mark.xdist_group("embeddings")  # or each worker would wait for UMAP's compiler
+
+
+@pytest.fixture(autouse=True)
 def threads():
-    """UMAP's compiler sets the number of threads of the whole process: it is put back for other tests."""
-    before = torch.get_num_threads()
+    """UMAP's compiler sets the number of threads of the whole process: it is put back to the one of all tests."""
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def images():
     return embeddings.few("digits", N, 1)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def planes(images):
     return {method: embeddings.fitted(method, images[0], 1) for method in METHODS}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from small_book import wait_for
+from small_book import SIGNALS, wait_for
 
 from tools import engine
 from tools.chapters import ROOT, BookError
@@ -177,7 +177,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_workers_end_with_the_process_that_began_them(tmp_path, number):
     (tmp_path / "sleeper.py").write_text(SLEEPER)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -324,7 +324,7 @@ def test_rows_are_made_in_processes_and_one_that_always_dies_is_given_up(recordi
 @pytest.mark.fault(
     "make results is ended by {signal}", kept="the rows that were finished; the same command makes the others"
 )
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_recording_that_is_ended_keeps_what_was_finished(recording, number, sees):
     (recording.folder / "waits").touch()
     process = recording("dice", "--workers", "2")
@@ -348,6 +348,7 @@ def test_recording_that_is_ended_keeps_what_was_finished(recording, number, sees
     assert len(recorded(recording.folder)["dice"]) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.fault("A worker of a cluster is killed while it makes a row", kept="all: its row goes to another worker")
 def test_a_cluster_makes_the_same_tables_and_may_lose_a_worker(recording, cluster, monkeypatch, sees):
     monkeypatch.setenv("PYTHONPATH", recording.environment["PYTHONPATH"])
@@ -372,6 +373,7 @@ def test_a_cluster_makes_the_same_tables_and_may_lose_a_worker(recording, cluste
     assert recorded(recording.folder) == there
 
 
+@pytest.mark.slow
 @pytest.mark.fault("The scheduler of a cluster is lost while rows are made", kept="the rows that were finished")
 def test_a_scheduler_that_is_lost_is_one_line(recording, cluster, monkeypatch, sees):
     monkeypatch.setenv("PYTHONPATH", recording.environment["PYTHONPATH"])

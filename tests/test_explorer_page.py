@@ -118,7 +118,7 @@ class Page:
         )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained():
     """The paper's layers, so that times are those of the book's pages; two dimensions and ten."""
     configs = {
@@ -129,7 +129,7 @@ def trained():
     return {k: fit(config, progress=False) for k, config in configs.items()}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def files(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages of blanks")
     for k, each in trained.items():

@@ -70,6 +70,7 @@ def test_a_file(how, said, sees):
 """
 
 
+@pytest.mark.slow
 def test_a_test_that_sees_something_else_than_the_page_fails(tmp_path):
     gone = Row("test_data", "A file is gone", "f.gz is gone", "the file")
     (tmp_path / "faults.md").write_text(page([TORN, gone]), encoding="utf-8")

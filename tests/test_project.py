@@ -107,3 +107,9 @@ def test_imports_flow_one_way():
     program = Path(sys.executable).with_name("lint-imports")
     run = subprocess.run([program, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.xdist_group("one")
+def test_grouped_tests_stay_together(request, worker_id):
+    """Some versions of pytest with pytest-xdist spread a group over all workers without a word; names tell."""
+    assert worker_id == "master" or request.node.nodeid.endswith("@one")

@@ -449,7 +449,7 @@ def run_script(script, *arguments):
 shared_processes = pytest.mark.xdist_group("processes")  # or each worker would start them
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # a worker that takes turns between modules ends those of a module
 def processes(tmp_path_factory, npz_writer):
     """What SCRIPT said, by subject; the config it used; the folder of its stores; and its standard error."""
     if not hasattr(os, "fork"):

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import small_book
 from nbformat.v4 import new_code_cell
-from small_book import PARAMETERS, wait_for, write_chapter
+from small_book import PARAMETERS, SIGNALS, wait_for, write_chapter
 
 from tools import engine, rerun, rerun_record, sweep, sweep_report
 from tools.chapters import ROOT, BookError
@@ -226,6 +226,7 @@ def test_one_that_always_fails_is_reported_once_and_the_rest_go_on(own_book, see
     assert "1 to run" in swept(own_book, "LATENT_DIM=1 2 3", "--dry-run")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.fault(
     "The process of one rerun of a sweep always dies, that of another once",
     kept="all others, and the one that died once; the other is given up after three times",
@@ -264,7 +265,7 @@ GRID = ("LATENT_DIM=1 2 3", "WORKERS=2")
 @pytest.mark.fault(
     "A sweep is ended by {signal} at some moment", kept="what was rerun; resumed, all is as if it had never been ended"
 )
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_sweep_that_is_killed_and_resumed_is_as_one_left_alone(own_book, undisturbed, number, sees):
     draw = random.Random(int(number))
     process = begun(own_book, *GRID)
@@ -323,6 +324,7 @@ def test_a_rerun_of_the_same_values_has_one_name_only(book):
 # --- a cluster
 
 
+@pytest.mark.slow
 @pytest.mark.fault("A worker of a cluster is killed in a sweep", kept="all: its rerun goes to another worker")
 def test_a_cluster_that_loses_a_worker_does_all_and_the_same(own_book, cluster, undisturbed, sees):
     scheduler, worker = cluster
@@ -338,6 +340,7 @@ def test_a_cluster_that_loses_a_worker_does_all_and_the_same(own_book, cluster, 
     sees("\n".join(line for line in said.splitlines() if not line.startswith("trial: ")))
 
 
+@pytest.mark.slow
 @pytest.mark.fault("The scheduler of a cluster is killed in a sweep", kept="what was rerun; the same command goes on")
 def test_a_scheduler_that_dies_loses_nothing_that_was_done(own_book, cluster, sees):
     scheduler, worker = cluster
@@ -356,6 +359,7 @@ def test_a_scheduler_that_dies_loses_nothing_that_was_done(own_book, cluster, se
     assert f"{len(done)} of them there" in swept(own_book, *GRID, "--dry-run")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.fault("No scheduler answers at the address that a sweep is given", kept="all as it was")
 def test_no_scheduler_is_one_line(own_book, sees):
     pytest.importorskip("distributed")
