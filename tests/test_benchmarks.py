@@ -106,6 +106,7 @@ def test_weights_that_numpy_wrote_are_read(tmp_path):
     assert read.keys() == weights.keys() and all(torch.equal(read[name], weights[name]) for name in weights)
 
 
+@pytest.mark.slow
 def test_the_plain_way_trains(tmp_path):
     """On 256 images of noise in MNIST's format: the script runs, counts its epochs and leaves its weights."""
     raw = tmp_path / "MNIST" / "raw"
@@ -343,6 +344,7 @@ def test_without_mnist_nothing_is_measured(capsys):
     assert re.fullmatch(r"bench: MNIST [\s\S]*VAELIB_DATA[\s\S]*", capsys.readouterr().err.strip())
 
 
+@pytest.mark.slow
 def test_a_peer_that_stops_says_why(tmp_path):
     with pytest.raises(BenchmarkError, match=r"plain stopped with status 1:[\s\S]*Dataset not found"):
         train("plain", 1, 1, tmp_path, torch.zeros(1, 784))

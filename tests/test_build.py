@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -22,7 +23,7 @@ from tools import build, notebooks, processes, rerun_record, staging
 from tools.build import publish, restore, up_to_date
 from tools.chapters import KEY, ROOT, BookError, chapters, find_stop, pages, parameters, read_notebook
 from tools.check_site import site_faults
-from tools.execute import execute, execute_all
+from tools.execute import execute, execute_all, longest_first
 from tools.executed import KEPT, Executed
 from tools.inputs import environment_digest, inputs_digest
 from tools.record import record
@@ -234,6 +235,12 @@ def test_changed_text_executes_nothing_and_a_changed_caption_is_shown(book):
     assert fill(book) == ["trial"]
     assert "2 = 1 + 1" in kept_in(book).read(theory).cells[1].source
     assert kept_in(book).read(trial).cells[2].metadata.mystnb.figure.caption == "A red dot."
+
+
+def test_the_longest_chapters_begin_first():
+    names = [path.stem for path in longest_first([*chapters(ROOT), Path("not in the table.ipynb")])]
+    assert sorted(names[:-1]) == sorted(path.stem for path in chapters(ROOT)) and names[-1] == "not in the table"
+    assert names.index("variants") < names.index("mnist") < names.index("derivation")
 
 
 @pytest.mark.fault("A cell of a chapter raises an error", kept="all other chapters; of this one, nothing")

@@ -5,7 +5,7 @@ that are embedded or drawn, and train into two stores that are empty at first, o
 two latent sizes, train alike is trained twice and no more.
 
 Of the product of chapters, sizes and times, `make test` takes a part: each chapter at the size that is nearest to the
-book's, one of them twice. `make test-slow` takes what is left.
+book's. `make test-slow` takes what is left.
 """
 
 import tempfile
@@ -182,6 +182,7 @@ def test_chapter_gives_the_same_numbers_again(executions, name, latent_dim):
         assert left == right, f"code cell {number}"
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("reparameterization")
 @pytest.mark.filterwarnings("default")
 def test_a_cold_kernel_gives_the_same_numbers(executions, tmp_path, monkeypatch):

@@ -121,6 +121,7 @@ for number in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.fault("vaelib train is ended by {signal}, twice in a row", kept="no half of a run")
 def test_a_signal_is_one_line_and_its_own_status_and_leaves_nothing(tmp_path, sees):

@@ -6,10 +6,10 @@ import inspect
 import pytest
 
 from tools.chapters import ROOT
-from vaelib import dimensions, factors, latent_sizes, measures, pictures, robustness
+from vaelib import dimensions, embeddings, factors, latent_sizes, measures, pictures, robustness
 
 KINDS = {"ideal", "null", "broken"}
-MODULES = measures, dimensions, factors, pictures, robustness, latent_sizes
+MODULES = measures, dimensions, factors, pictures, robustness, latent_sizes, embeddings
 # Public functions of these modules that are no measures, and what pins them.
 OTHERS = {
     "posterior": "the encoder, in batches",
@@ -50,6 +50,12 @@ OTHERS = {
     "outlier_errors": "what is recorded, by name",
     "outlier_config": "a config",
     "at_size": "what is recorded, by name",
+    "settings": "a config",
+    "few": "draws images",
+    "fitted": "fits a plane",
+    "scores": "votes, trustworthiness and continuity of a plane, by name",
+    "compared": "what is recorded, by name",
+    "points": "what is recorded, by name",
 }
 
 

@@ -286,6 +286,7 @@ def ended_recording(process):
     return process.returncode, out, err
 
 
+@pytest.mark.slow
 @pytest.mark.fault(
     "The process that makes a row of a table always dies, that of another once",
     kept="all other rows, and the one that died once; the other is given up after three times",

@@ -174,6 +174,45 @@ def test_a_single_code_has_scores(uniform):
     assert factors.separated_predictability(code[:, :1], truth[:, :1]) > 0.9
 
 
+@pytest.mark.control("total_correlation", "ideal")
+def test_independent_codes_have_no_total_correlation(noise):
+    assert factors.total_correlation(noise) == pytest.approx(0, abs=0.003)
+    wide = torch.randn(N, 20, generator=torch.Generator().manual_seed(5))
+    assert factors.total_correlation(wide) == pytest.approx(20 * 19 / (4 * N), rel=0.3)  # its bias
+
+
+@pytest.mark.control("total_correlation", "null")
+def test_codes_that_are_shuffled_apart_lose_their_total_correlation(noise):
+    mixed = noise @ torch.tensor([[1.0, 0.8], [0.0, 0.6]], dtype=torch.float64)
+    draws = torch.Generator().manual_seed(6)
+    apart = torch.stack([column[torch.randperm(N, generator=draws)] for column in mixed.T], 1)
+    assert factors.total_correlation(mixed) > 0.4
+    assert factors.total_correlation(apart) == pytest.approx(0, abs=0.003)
+
+
+@pytest.mark.control("total_correlation", "broken")
+def test_total_correlation_of_normal_codes_is_exact_and_no_stretching_changes_it(noise):
+    rho = 0.8
+    mixed = noise @ torch.tensor([[1.0, rho], [0.0, 0.6]], dtype=torch.float64)
+    assert factors.total_correlation(mixed) == pytest.approx(-math.log(1 - rho**2) / 2, abs=0.03)
+    stretched = torch.stack([mixed[:, 0].exp(), -(mixed[:, 1] ** 3)], 1)
+    assert factors.total_correlation(stretched) == pytest.approx(factors.total_correlation(mixed), abs=1e-6)
+    # Independent codes of different spread, turned: of a normal distribution, ½ log of the product of variances less
+    # that of the eigenvalues.
+    turned = rotated(noise * torch.tensor([3.0, 1.0]), 45.0)
+    assert factors.total_correlation(turned) == pytest.approx(math.log(5 / 3), abs=0.03)
+
+
+def test_total_correlation_is_a_lower_bound_and_sees_copies(noise):
+    """With y = x², what is shared is infinite and its normal scores are uncorrelated."""
+    assert factors.total_correlation(torch.stack([noise[:, 0], noise[:, 0] ** 2], 1)) < 0.01
+    assert factors.total_correlation(noise[:, :1].repeat(1, 2)) > 10
+    assert factors.total_correlation(noise[:, :1]) == pytest.approx(0, abs=1e-9)
+    with_constant = torch.cat([noise, torch.ones(N, 1)], 1)
+    assert factors.total_correlation(with_constant) == pytest.approx(factors.total_correlation(noise))
+    assert factors.total_correlation(torch.ones(5, 2)) == 0
+
+
 @pytest.mark.control("rank_among", "ideal", "null", "broken")
 def test_rank_is_the_share_below_and_half_of_the_equal():
     others = torch.tensor([1.0, 2, 3, 4])

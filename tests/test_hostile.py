@@ -145,6 +145,7 @@ CASES = {
         factors.mutual_information_gap, {"codes": "NK code", "factors": "NF code"}, {"bins": 3}
     ),
     "separated_predictability": Case(factors.separated_predictability, {"codes": "NK code", "factors": "NF code"}),
+    "total_correlation": Case(factors.total_correlation, {"codes": "NK code"}),
     "dci": Case(factors.dci, {"codes": "MK code", "factors": "MF code"}, {"trees": 2}),
     "turned": Case(factors.turned, {"codes": "N2 code", "factors": "NF code"}, {"angles": (0, 30)}, broadcasts=True),
     "different_axes": Case(factors.different_axes, {"strength": "*A2 pixel"}),

@@ -2,9 +2,11 @@
 
 import asyncio
 import atexit
+import csv
 import os
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +15,9 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode, read
 
-from tools.chapters import QUIET_KERNEL, Stop, find_stop
+from tools.chapters import QUIET_KERNEL, ROOT, Stop, find_stop
 from tools.executed import Executed
+from tools.inputs import PORTABILITY
 from tools.warm_kernel import warm_kernels
 
 AT_ONCE = 2  # chapters executed at the same time: one for each core of the smallest machine the book is made for
@@ -37,6 +40,18 @@ def execute_all(kept: Executed, paths: list[Path]) -> dict[Path, Execution]:
     """Execute chapters and keep those that ran to their end. One that stops does not stop the others."""
     with warm_kernels(len(paths), THREADS | os.environ), asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(_execute_all(kept, paths))
+
+
+def longest_first(paths: list[Path]) -> list[Path]:
+    """Chapters by the time that they took on the machine of `results/portability.csv`; those that it lacks come last.
+
+    A long one that is begun last would run alone at the end.
+    """
+    seconds = Counter()
+    with (ROOT / "results" / PORTABILITY).open(encoding="utf-8", newline="") as table:
+        for row in csv.DictReader(table):
+            seconds[row["chapter"]] += float(row["seconds"])
+    return sorted(paths, key=lambda path: -seconds[path.stem])
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -64,8 +79,7 @@ async def _execute_all(kept: Executed, paths: list[Path]) -> dict[Path, Executio
         print(f"  {path.stem} {'STOPPED' if execution.stop else 'executed'} after {seconds:.0f} s", flush=True)
         return execution
 
-    # The long chapters are late in the book: begun last, one of them would run alone at the end.
-    tasks = {path: asyncio.create_task(one(path)) for path in reversed(paths)}
+    tasks = {path: asyncio.create_task(one(path)) for path in longest_first(paths)}
     try:
         await asyncio.gather(*tasks.values())
     finally:  # where one is canceled all are: wait until their kernels are gone
