@@ -388,6 +388,8 @@ def test_agreement_is_within_the_spread_of_the_recorded_runs(recorded, run, meas
     assert found.outcome is outcome
     assert "5 recorded runs" in found.text
     assert (next(iter(measured)) in found.text) is not outcome
+    of_one = report.agreement("part", run, measured, of="Rank")
+    assert (of_one.name, of_one.text, of_one.outcome) == ("agreement, Rank", f"*Rank*: {found.text}", outcome)
 
 
 @pytest.mark.parametrize(

@@ -112,16 +112,19 @@ def every_seed(claim: str, successes: Sequence[bool], *, of: str, rule: str) -> 
     return Verdict(claim, f"{of} ({_seeds(len(successes))})", f"{rule}, for every seed", outcome)
 
 
-def agreement(part: str, run: TrainedRun | Mapping, measured: Mapping[str, float]) -> Finding:
+def agreement(part: str, run: TrainedRun | Mapping, measured: Mapping[str, float], *, of: str = "") -> Finding:
     """Whether what this page measured lies within the spread of the recorded runs of its config.
+
+    `of` says what of, where a page has several.
 
     A measure agrees within 4 standard deviations, of a new run about the mean of the recorded ones, and within the
     table's six digits. `run` is what the part's measure is given.
     """
     rows = like(part, run)
+    name, what = (f"agreement, {of}", f"*{of}*: ") if of else ("agreement", "")
     if len(rows) < 3:
         held = ("no run", "only one run", "only two runs")[len(rows)]
-        return finding("agreement", None, {None: f"`results/{part}.csv` holds {held} of this config to compare with."})
+        return finding(name, None, {None: f"{what}`results/{part}.csv` holds {held} of this config to compare with."})
     allowed = 4 * rows[list(measured)].std() * math.sqrt(1 + 1 / len(rows)) + 1e-5 * rows[list(measured)].mean().abs()
     apart = [
         name
@@ -129,13 +132,13 @@ def agreement(part: str, run: TrainedRun | Mapping, measured: Mapping[str, float
         if not abs(value - rows[name].mean()) <= allowed[name] and not (math.isnan(value) and rows[name].isna().all())
     ]
     return finding(
-        "agreement",
+        name,
         not apart,
         {
-            True: "What this page measured on its own run agrees with the {n} recorded runs of the same config, within "
-            "their spread.",
-            False: "What this page measured on its own run lies outside the spread of {n} recorded runs of the same "
-            "config in: {apart}.",
+            True: what + "What this page measured on its own run agrees with the {n} recorded runs of the same config, "
+            "within their spread.",
+            False: what + "What this page measured on its own run lies outside the spread of {n} recorded runs of the "
+            "same config in: {apart}.",
         },
         n=len(rows),
         apart=", ".join(apart),
