@@ -403,11 +403,8 @@ def test_findings_and_figures_are_looked_for_under_the_key_they_are_put():
 def make_book(book, monkeypatch):
     """The whole build of the small book: all but training, of which it has none."""
     monkeypatch.setattr(build, "data_facts", lambda: FACTS)
-
-    def run(module, *arguments, cwd):
-        return 0 if module == "vaelib" else processes.run(module, *arguments, cwd=ROOT)
-
-    monkeypatch.setattr(build, "run", run)
+    monkeypatch.setattr(build, "train_all", lambda: None)
+    monkeypatch.setattr(build, "run", lambda *words, cwd: processes.run(*words, cwd=ROOT))
     return lambda: build.build(book)
 
 
@@ -530,7 +527,8 @@ def test_interrupted_execution_says_one_line_and_leaves_no_kernel(book, number, 
         write_chapter(book, name, new_code_cell(code))
     program = (
         "import sys; from pathlib import Path; from tools import build, warm_kernel; root = Path(sys.argv[1]);"
-        f"build.ROOT = root; build.data_facts = lambda: {FACTS}; build.run = lambda *_, cwd: 0;"
+        f"build.ROOT = root; build.data_facts = lambda: {FACTS};"
+        "build.train_all = lambda: None; build.run = lambda *_, cwd: 0;"
         f"warm_kernel.WORTH = {worth}; sys.exit(build.main())"
     )
     command = [sys.executable, "-c", program, str(book)]
@@ -569,7 +567,8 @@ def test_child_ends_with_an_interrupted_parent(tmp_path, number):
 
 BUILD = (
     "import sys; from pathlib import Path; from tools import build, processes; root = Path(sys.argv[1]);"
-    f"build.ROOT = root; build.data_facts = lambda: {FACTS}; build.run = lambda *_, cwd: 0;"
+    f"build.ROOT = root; build.data_facts = lambda: {FACTS};"
+    "build.train_all = lambda: None; build.run = lambda *_, cwd: 0;"
     "build.publish = lambda *_: None; sys.exit(build.main())"
 )
 

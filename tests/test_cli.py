@@ -149,6 +149,15 @@ def test_signals_are_what_they_were_afterwards(trained, monkeypatch):
     assert statuses == [1]
 
 
+def test_in_the_processes_of_a_pool_signals_are_left_to_its_owner(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    with cli._stoppable():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    monkeypatch.setattr(cli.multiprocessing, "parent_process", lambda: "a pool's owner")
+    with cli._stoppable():
+        assert signal.getsignal(signal.SIGTERM) is before
+
+
 @pytest.mark.parametrize("arguments", [[], ["tarin"], ["train", "--epochs", "3"]])
 def test_wrong_usage_exits_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from tools.chapters import ROOT, BookError, chapters, why
 from tools.inputs import data_facts, environment_digest, inputs_digest
 from tools.processes import interruptible, run
+from tools.train import train_all
 
 RECORD = "build.json"
 
@@ -50,8 +51,7 @@ def build(root: Path) -> int:
 
     stage = _Stages()
     stage("training the paper's runs")
-    if run("vaelib", "train", cwd=root):
-        raise BookError("training stopped; the message above says why")
+    train_all()
     facts = data_facts()  # training downloads what was missing
 
     # Imported late: a build with nothing to do need not wait for them.

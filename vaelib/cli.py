@@ -1,6 +1,7 @@
 """`python -m vaelib`: train the paper's runs, record those behind the verdicts, judge claims, export a run, sweep."""
 
 import argparse
+import multiprocessing
 import os
 import signal
 import sys
@@ -55,8 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """Inside, SIGINT and SIGTERM raise KeyboardInterrupt, once: what they interrupt clears up undisturbed by more."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is given signals
+    if threading.current_thread() is not threading.main_thread() or multiprocessing.parent_process() is not None:
+        yield  # only the main thread is given signals, and the processes of a pool are its owner's to end
         return
     signals = (signal.SIGINT, signal.SIGTERM)
 
