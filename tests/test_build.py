@@ -282,6 +282,17 @@ def test_kernel_that_does_not_start_stops_its_chapter(book, tmp_path, monkeypatc
 
 
 @pytest.mark.usefixtures("cold_kernels")
+def test_kernel_that_dies_once_at_its_start_is_started_again(book, tmp_path, monkeypatch, capsys):
+    once = f"import os, pathlib\nfirst = pathlib.Path({str(tmp_path / 'first')!r})\n"
+    once += "if not first.exists():\n    first.touch()\n    os._exit(1)\n"
+    (tmp_path / "sitecustomize.py").write_text(once)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    path = book / "book" / "theory.ipynb"
+    assert execute_all(kept_in(book), [path])[path].stop is None
+    assert capsys.readouterr().out.count("theory: its kernel died at its start and is started once more") == 1
+
+
+@pytest.mark.usefixtures("cold_kernels")
 def test_imports_are_told_apart_from_the_rest(book):
     first, later = new_code_cell("import time; time.sleep(1)"), new_code_cell("time.sleep(2)")
     start = time.perf_counter()

@@ -13,11 +13,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import papermill
 import pytest
 from sklearn.datasets import load_digits
 
-from tools.chapters import QUIET_KERNEL, ROOT, chapters, find_stop, parameters, read_notebook
+from tools.chapters import ROOT, chapters, find_stop, parameters, read_notebook, run_with_papermill
 from tools.warm_kernel import ENVIRONMENT, Warm
 
 LATENT_SIZES = (1, 2, 3, 10)
@@ -100,8 +99,7 @@ class Executions:
         with pytest.MonkeyPatch.context() as patch:
             for variable, value in self.environment(time).items():
                 patch.setenv(variable, value)
-            given = {"cwd": ROOT, "progress_bar": False, "extra_arguments": QUIET_KERNEL}
-            papermill.execute_notebook(CHAPTERS[name], out, values, **given)
+            run_with_papermill(CHAPTERS[name], out, values)
         return out
 
 
@@ -193,5 +191,5 @@ def test_a_cold_kernel_gives_the_same_numbers(executions, tmp_path, monkeypatch)
     monkeypatch.delenv("JUPYTER_PATH")
     monkeypatch.delenv("MPLBACKEND")
     out, values = tmp_path / "cold.ipynb", smoke_parameters(CHAPTERS[name], 2)
-    papermill.execute_notebook(CHAPTERS[name], out, values, cwd=ROOT, progress_bar=False, extra_arguments=QUIET_KERNEL)
+    run_with_papermill(CHAPTERS[name], out, values)
     assert outputs(out) == outputs(executions.run("first", name, 2))

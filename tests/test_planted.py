@@ -12,10 +12,9 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
-import papermill
 import pytest
 
-from tools.chapters import QUIET_KERNEL, ROOT, chapters, find_stop, parameters, read_notebook
+from tools.chapters import chapters, find_stop, parameters, read_notebook, run_with_papermill
 from tools.outcomes import outcomes
 
 pytestmark = pytest.mark.planted
@@ -60,7 +59,7 @@ def execute(path: Path, folder: Path, name: str, values: dict, plant: str = ""):
         notebook.cells.insert(imports + 1, nbformat.v4.new_code_cell(code))
     source, out = folder / f"{name}-source.ipynb", folder / f"{name}.ipynb"
     nbformat.write(notebook, source)
-    papermill.execute_notebook(source, out, values, cwd=ROOT, progress_bar=False, extra_arguments=QUIET_KERNEL)
+    run_with_papermill(source, out, values)
     executed = read_notebook(out)
     assert find_stop(path.stem, executed) is None
     return outcomes(executed)

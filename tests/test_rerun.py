@@ -237,6 +237,24 @@ def test_rerun_that_stops_leaves_nothing_and_names_the_cell_of_the_chapter(
     sees("\n".join([*lines[:2], "…", lines[-1]] if len(lines) > 3 else lines))
 
 
+@pytest.mark.usefixtures("cold_kernels")
+@papermills_own
+@pytest.mark.parametrize(("times", "status"), [(1, 0), (2, rerun.DIED)])
+def test_kernel_that_dies_at_its_start_is_started_once_more(book, without_sphinx, tmp_path, monkeypatch, times, status):
+    dying = f"""
+import os, pathlib, sys
+died = pathlib.Path({str(tmp_path / "died")!r})
+so_often = len(died.read_text()) if died.exists() else 0
+if "ipykernel_launcher" in sys.orig_argv and so_often < {times}:
+    died.write_text("x" * (so_often + 1))
+    os._exit(1)
+"""
+    (tmp_path / "sitecustomize.py").write_text(dying)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with_parameters(book, new_code_cell("print(latent_dim)"))
+    assert rerun.rerun("trial", {"latent_dim": 7}, book) == status
+
+
 @papermills_own
 def test_what_a_cell_prints_is_one_output_however_the_kernel_sends_it(book, without_sphinx):
     with_parameters(book, new_code_cell("print('one', flush=True)\nprint(latent_dim)"))

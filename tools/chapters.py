@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,24 @@ def parameters(path: Path) -> dict[str, object]:
     return found
 
 
+def run_with_papermill(source: Path, out: Path, values: Mapping, *, cwd: Path = ROOT, progress: bool = False) -> None:
+    """Execute the notebook `source` with these parameters into `out`, without a time limit on cells.
+
+    Raises papermill's PapermillExecutionError at a cell that raises, and RuntimeError where the kernel dies. One that
+    dies before it answers is started once more: the ports that Jupyter picked for it may have been taken meanwhile.
+    """
+    import papermill
+
+    # A kernel has nothing to save at its end, and a busy one would not hear that it is asked to end.
+    given = {"cwd": cwd, "progress_bar": progress, "extra_arguments": QUIET_KERNEL, "shutdown_kernel": "immediate"}
+    try:
+        papermill.execute_notebook(source, out, values, **given)
+    except RuntimeError as error:
+        if "before replying" not in str(error):
+            raise
+        papermill.execute_notebook(source, out, values, **given)
+
+
 @dataclass(frozen=True)
 class Stop:
     """Where and why a chapter stopped: `index` among the cells that ran, `number` of `count` in the chapter, from 1."""
@@ -109,7 +128,8 @@ def find_stop(chapter: str, notebook: dict, *, current: int | None = None, reaso
     """Where an executed notebook stopped, or None where it ran to its end.
 
     A cell that raised carries an error; a cell at which the kernel died carries nothing at all, and neither do those
-    after it, whatever the notebook's metadata say. `current` is the index of the cell known to be running then.
+    after it, whatever the notebook's metadata say. `current` is the index of the cell known to be running then, or
+    of one before the first code cell where not even that began.
     """
     cells = notebook["cells"]
     own = [not _ADDED & set(cell["metadata"].get("tags", [])) for cell in cells]
@@ -126,7 +146,7 @@ def find_stop(chapter: str, notebook: dict, *, current: int | None = None, reaso
         if errors and "raises-exception" not in tags:
             text = "\n".join(errors[0]["traceback"]) or f"{errors[0]['ename']}: {errors[0]['evalue']}"
             return stop(index, text)
-        if index == current or (current is None and cell["execution_count"] is None):
+        if (cell["execution_count"] is None) if current is None else index >= current:
             return stop(index, reason or "The cell did not run to its end: the kernel died.")
     return None
 

@@ -92,8 +92,12 @@ async def _execute_all(kept: Executed, paths: list[Path]) -> dict[Path, Executio
     return executions
 
 
-async def execute(path: Path) -> Execution:
-    """Run a chapter in a kernel of its own, in its folder, without a time limit on cells."""
+async def execute(path: Path, *, starts: int = 2) -> Execution:
+    """Run a chapter in a kernel of its own, in its folder, without a time limit on cells.
+
+    A kernel that dies before it answers is started anew: the ports that Jupyter picked for it may have been taken in
+    the meantime.
+    """
     notebook = read(path, 4)
     start = time.perf_counter()
     running: list[int] = []
@@ -118,6 +122,9 @@ async def execute(path: Path) -> Execution:
         if asyncio.current_task().cancelling():  # nbclient takes the one for the other
             raise asyncio.CancelledError from None
         atexit.unregister(client._cleanup_kernel)  # it is left where the kernel did not start, and would fail
+        if not running and starts > 1:
+            print(f"  {path.stem}: its kernel died at its start and is started once more", flush=True)
+            return await execute(path, starts=starts - 1)
         current, reason = running[-1] if running else None, f"The kernel died. {error}"
     CoalesceStreamsPreprocessor().preprocess(notebook, {})  # a kernel sends the same lines in other portions each time
     stop = find_stop(path.stem, notebook, current=current, reason=reason)

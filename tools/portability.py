@@ -27,13 +27,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.chapters import (
-    QUIET_KERNEL,
     ROOT,
     BookError,
     chapters,
     find_stop,
     parameters,
     read_notebook,
+    run_with_papermill,
     write_whole,
 )
 from tools.executed import Executed
@@ -226,11 +226,11 @@ def _command(source: Path, out: Path, values: Mapping) -> list[str]:
 
 def _one(request: str) -> int:
     """Execute one chapter in this process's environment."""
-    import papermill
+    from papermill import PapermillExecutionError
 
     source, out, values = json.loads(request)
-    with contextlib.suppress(papermill.PapermillExecutionError):  # the notebook written so far says where
-        papermill.execute_notebook(source, out, values, cwd=ROOT, progress_bar=False, extra_arguments=QUIET_KERNEL)
+    with contextlib.suppress(PapermillExecutionError):  # the notebook written so far says where
+        run_with_papermill(Path(source), Path(out), values)
     return 0
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tools.chapters import QUIET_KERNEL, ROOT, BookError, find_stop, parameters, why
+from tools.chapters import ROOT, BookError, find_stop, parameters, run_with_papermill, why
 from tools.processes import end_with_parent, interruptible
 
 MINIMUM = {"latent_dim": 1, "epochs": 1, "seed": 0}
@@ -155,9 +155,8 @@ def rerun(chapter: str, values: dict[str, object], root: Path = ROOT) -> int:
     """
     # Loaded late: `--check` runs before anything is installed.
     import nbformat
-    import papermill
-    from nbclient.exceptions import DeadKernelError
     from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
+    from papermill import PapermillExecutionError
 
     from tools import rerun_page, rerun_record
     from tools.processes import locked
@@ -169,18 +168,10 @@ def rerun(chapter: str, values: dict[str, object], root: Path = ROOT) -> int:
     with unfinished(reruns) as folder:
         out = folder / f"{name}.ipynb"
         try:
-            papermill.execute_notebook(
-                root / "book" / f"{chapter}.ipynb",
-                out,
-                values,
-                cwd=root,
-                progress_bar=sys.stderr.isatty(),
-                extra_arguments=QUIET_KERNEL,
-                shutdown_kernel="immediate",  # it has nothing to save, and a busy one would not hear
-            )
-        except papermill.PapermillExecutionError:
+            run_with_papermill(root / "book" / f"{chapter}.ipynb", out, values, cwd=root, progress=sys.stderr.isatty())
+        except PapermillExecutionError:
             pass  # the notebook written so far says where
-        except DeadKernelError as error:
+        except RuntimeError as error:
             died = f"The kernel died. {error}"
         notebook = nbformat.read(out, 4)
         # papermill marks every cell as completed, also the one at which a kernel died; but only cells that were

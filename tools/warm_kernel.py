@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -161,6 +162,9 @@ def _kernel(connection: socket.socket) -> None:
     threading.Thread(target=end_with_the_connection, daemon=True).start()
     try:
         IPKernelApp.launch_instance(argv=["-f", *request["arguments"]])
+    except Exception:
+        traceback.print_exc(file=sys.__stderr__)  # such as of a port that another process has taken
+        sys.__stderr__.flush()
     finally:
         os._exit(0)
 
