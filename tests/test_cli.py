@@ -93,7 +93,6 @@ def test_a_store_that_takes_nothing_is_one_line_and_a_status(trained, capsys, mo
 SCRIPT = """
 import dataclasses, os, sys
 import torch
-import torch._dynamo  # optimizers import it: once here instead of once in every child
 from vaelib import cli, paper, training
 
 config = dataclasses.replace(paper.EXPERIMENTS["mnist"], dataset="digits", epochs=10**6, limit=64, hidden=(8,))

@@ -356,7 +356,6 @@ from pathlib import Path
 from unittest.mock import MagicMock
 
 import torch
-import torch._dynamo  # optimizers import it: once here instead of once in every child
 from vaelib import runs
 from vaelib.config import TrainConfig
 from vaelib.training import fit

@@ -14,9 +14,10 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn import Linear
 
 from vaelib import runs, training
+from vaelib.adam import Adam
 from vaelib.config import TrainConfig
 from vaelib.models import VAE
-from vaelib.training import TrainingError, fit, heldout_elbo, initial_model, train_step
+from vaelib.training import TrainingError, fit, heldout_elbo, initial_model, learning_rates, train_step
 
 
 def seeded(seed):
@@ -72,6 +73,18 @@ def model():
         return VAE(2, (5, 4), 6)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 10, 33, 34, 100, 3290])
+def test_rates_are_those_of_pytorchs_one_cycle(steps):
+    unused = torch.optim.SGD([torch.zeros(())], 5e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(unused, 5e-3, total_steps=steps, cycle_momentum=False)
+    unused.step()  # a schedule that moves before its optimizer warns
+    theirs = []
+    for _ in range(steps):
+        theirs.append(schedule.get_last_lr()[0])
+        schedule.step()
+    assert learning_rates(TrainConfig("any"), steps) == theirs
+
+
 # The step
 
 
@@ -95,6 +108,29 @@ def test_two_steps_of_ascent_are_two_rounds_of_algorithm_1(model, images):
         assert totals.tolist() == pytest.approx(sums, rel=1e-12)
         for parameter, expected in zip(model.parameters(), by_hand.parameters(), strict=True):
             torch.testing.assert_close(parameter, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("beta2", [0.98, 0.999])
+def test_adam_is_pytorchs_bit_for_bit_and_leaves_what_has_no_gradient(model, beta2):
+    other, idle = copy.deepcopy(model), torch.ones(3, requires_grad=True)
+    ours = Adam([*model.parameters(), idle], 0.01, beta1=0.9, beta2=beta2)
+    theirs = torch.optim.Adam(other.parameters(), 0.01, (0.9, beta2), fused=True)
+    for step in range(5):
+        images = torch.rand(5, 6, generator=seeded(step))
+        ours.param_groups[0]["lr"] = theirs.param_groups[0]["lr"] = 0.01 / (step + 1)
+        train_step(model, ours, images, seeded(step))
+        train_step(other, theirs, images, seeded(step))
+    for mine, expected in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(mine, expected)
+    assert torch.equal(idle, torch.ones(3))
+
+
+def test_training_does_not_import_the_compiler():
+    code = "import sys; from vaelib.config import TrainConfig; from vaelib.training import fit; "
+    code += (
+        "fit(TrainConfig('digits', epochs=1), device='cpu', progress=False); assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_step_goes_uphill(model, images):

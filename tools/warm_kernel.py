@@ -31,7 +31,7 @@ IMPORTS = (
     "sklearn.ensemble",
     "sklearn.manifold",
     "sklearn.neighbors",
-    "torch._dynamo",  # the first optimizer of a process imports it
+    "torch._dynamo",  # the first optimizer of torch.optim imports it
     "vaelib.plotting",
     "vaelib.report",
 )

@@ -59,11 +59,16 @@ class Votes(NamedTuple):
     share: Tensor
 
 
+TREE = 8  # numbers in a row: of longer ones a tree finds the neighbors no sooner than looking at all
+
+
 def neighbour_votes(reference: Tensor, labels: Tensor, queries: Tensor, *, k: int = 10) -> Votes:
     """The vote of the k nearest rows of `reference` (M, D), labeled by `labels` (M,), on each query (N, D)."""
     from sklearn.neighbors import KNeighborsClassifier  # seconds to import, needed by few readers
 
-    classifier = KNeighborsClassifier(n_neighbors=min(k, len(reference))).fit(reference.numpy(), labels.numpy())
+    search = "auto" if reference.shape[1] <= TREE else "brute"
+    classifier = KNeighborsClassifier(n_neighbors=min(k, len(reference)), algorithm=search)
+    classifier.fit(reference.numpy(), labels.numpy())
     shares = torch.from_numpy(classifier.predict_proba(queries.numpy()))
     best = shares.max(1)
     return Votes(torch.from_numpy(classifier.classes_)[best.indices], best.values)

@@ -6,13 +6,14 @@ Axes: B batch, D pixels.
 import torch
 from torch import Tensor
 
+from vaelib.adam import Optimiser
 from vaelib.bounds import elbo_terms
 from vaelib.models import VAE, Autoencoder
 from vaelib.priors import DIVERGENCES
 
 
 def reconstruction_step(
-    model: Autoencoder, optimiser: torch.optim.Optimizer, x: Tensor, generator: torch.Generator | None = None
+    model: Autoencoder, optimiser: Optimiser, x: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
     """One step of an autoencoder (§2.6.1): gradient ascent on log p(x|z) at z = encode(x). It draws nothing.
 
@@ -25,7 +26,7 @@ def reconstruction_step(
 
 def regularised_step(
     model: VAE,
-    optimiser: torch.optim.Optimizer,
+    optimiser: Optimiser,
     x: Tensor,
     generator: torch.Generator | None = None,
     *,
@@ -47,7 +48,7 @@ def regularised_step(
     return torch.stack([term.detach().sum() for term in terms])
 
 
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+def _descend(optimiser: Optimiser, loss: Tensor) -> None:
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()

@@ -240,15 +240,15 @@ def outlier_setting(true_dim: int, share: float, *, points: int = 5000, epochs: 
     return {"true_dim": true_dim, "share": share, "points": points, "epochs": epochs}
 
 
-def outlier_errors(setting: Mapping[str, float]) -> dict[str, float]:
-    """`error` of the four models of `CONTROL`, trained on points with outliers that they are to rebuild without.
+def outlier_errors(setting: Mapping[str, float], models: tuple = CONTROL) -> dict[str, float]:
+    """`error` of models, of `CONTROL` all, trained on points with outliers that they are to rebuild without.
 
     "seen": the error of the corrupted points themselves.
     """
     seed, its = setting["seed"], {"true_dim": setting["true_dim"], "share": setting["share"]}
     points = points_with_outliers(setting["points"], seed=seed, **its)
     errors = {"seen": normalised_error(*points)}
-    for model, variance in CONTROL:
+    for model, variance in models:
         config = outlier_config(model, epochs=setting["epochs"], seed=seed)
         fitted = minimise(partial(outlier_loss, variance=variance), config, points.seen)
         errors[f"{model}_{variance}"] = error(fitted, *points)

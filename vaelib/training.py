@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
+from vaelib.adam import Adam, Optimiser
 from vaelib.bounds import ElboTerms, check_pixels, elbo, elbo_terms
 from vaelib.captured import Captured
 from vaelib.config import BETA1, TrainConfig
@@ -160,7 +160,7 @@ def fit(
 def one_epoch(
     config: TrainConfig,
     model: LatentModel,
-    optimiser: torch.optim.Optimizer,
+    optimiser: Optimiser,
     images: Tensor,
     generator: torch.Generator,
     order: Tensor,
@@ -196,26 +196,29 @@ def _interchangeable_threads(config: TrainConfig, model: LatentModel, images: Te
     return interchangeable(results, [n * width for n in batches for width in (images.shape[1], config.latent_dim)])
 
 
-def adam(config: TrainConfig, model: LatentModel) -> torch.optim.Adam:
-    """The optimizer of `config`, one kernel for all weights; on a GPU a CUDA graph can hold it."""
-    on_gpu = next(model.parameters()).is_cuda
-    return torch.optim.Adam(
-        model.parameters(), config.learning_rate, (BETA1, config.beta2), fused=True, capturable=on_gpu
-    )
+def adam(config: TrainConfig, model: LatentModel) -> Adam:
+    """The optimizer of `config`."""
+    return Adam(model.parameters(), config.learning_rate, beta1=BETA1, beta2=config.beta2)
 
 
 def learning_rates(config: TrainConfig, n_steps: int) -> list[float]:
-    """The learning rate of each step, by the schedule of `config`."""
+    """The learning rate of each step, by the schedule of `config`; "one-cycle" is that of `OneCycleLR`, bit for bit.
+
+    PyTorch's class needs an optimizer of PyTorch's: see `adam.Adam`.
+    """
     if config.schedule == "constant":
         return [config.learning_rate] * n_steps
-    unused = torch.optim.SGD([torch.zeros(())], config.learning_rate)
-    schedule = OneCycleLR(unused, config.learning_rate, total_steps=n_steps, cycle_momentum=False)
-    unused.step()  # a schedule that moves before its optimizer warns
-    rates = []
-    for _ in range(n_steps):
-        rates.append(schedule.get_last_lr()[0])
-        schedule.step()
-    return rates
+    start, peak = config.learning_rate / 25, config.learning_rate
+    top, last = 0.3 * n_steps - 1, n_steps - 1
+    return [
+        _along_cosine(start, peak, i / top) if i <= top else _along_cosine(peak, start / 1e4, (i - top) / (last - top))
+        for i in range(n_steps)
+    ]
+
+
+def _along_cosine(start: float, end: float, share: float) -> float:
+    """From start to end along half a cosine, at a share of the way."""
+    return end + (start - end) / 2 * (math.cos(math.pi * share) + 1)
 
 
 @contextmanager
@@ -233,9 +236,7 @@ def bfloat16_products() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def train_step(
-    model: VAE, optimiser: torch.optim.Optimizer, x: Tensor, generator: torch.Generator | None = None
-) -> Tensor:
+def train_step(model: VAE, optimiser: Optimiser, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """One step of Algorithm 1: gradient ascent on the batch's mean ELBO (eq. 14, one draw of z per image).
 
     x (B, D). Returns the batch's summed log-likelihood, KL and ELBO (3,), in nats, without waiting for them.

@@ -126,11 +126,12 @@ def agreement(part: str, run: TrainedRun | Mapping, measured: Mapping[str, float
         held = ("no run", "only one run", "only two runs")[len(rows)]
         return finding(name, None, {None: f"{what}`results/{part}.csv` holds {held} of this config to compare with."})
     allowed = 4 * rows[list(measured)].std() * math.sqrt(1 + 1 / len(rows)) + 1e-5 * rows[list(measured)].mean().abs()
-    apart = [
-        name
-        for name, value in measured.items()
-        if not abs(value - rows[name].mean()) <= allowed[name] and not (math.isnan(value) and rows[name].isna().all())
-    ]
+    off = {
+        measure: not abs(value - rows[measure].mean()) <= allowed[measure]
+        for measure, value in measured.items()
+        if not (math.isnan(value) and rows[measure].isna().all())
+    }
+    apart = [measure for measure, is_off in off.items() if is_off]
     return finding(
         name,
         not apart,
