@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 
 from vaelib.config import TrainConfig
+from vaelib.products import rounding
 
 
 def shapes(config: TrainConfig, data_dim: int) -> list[tuple[int, int]]:
@@ -23,14 +24,17 @@ def products_per_image(config: TrainConfig, data_dim: int) -> int:
 
 
 def bound_epoch(config: TrainConfig, n_images: int, data_dim: int) -> float:
-    """Seconds that the products of one epoch take, into memory that is taken once.
+    """Seconds that the products of one epoch take, of factors as a step has them, into memory that is taken once.
 
+    Inside `bfloat16_products` they are rounded where a step rounds them; what it takes to round them is not counted.
     Whole batches of `config.batch_size` are timed, as many as hold `n_images`, and the time is scaled to `n_images`.
     """
     batch = config.batch_size
-    layers = []
-    for n_in, n_out in shapes(config, data_dim):
-        factors = torch.randn(batch, n_in), torch.randn(n_out, n_in), torch.randn(batch, n_out)
+    layers, sizes = [], shapes(config, data_dim)
+    rounded = rounding(torch.empty(1), batch * max(n_in * n_out for n_in, n_out in sizes))
+    kind = {"dtype": torch.bfloat16 if isinstance(rounded, torch.autocast) else torch.float32}
+    for n_in, n_out in sizes:
+        factors = torch.randn(batch, n_in, **kind), torch.randn(n_out, n_in, **kind), torch.randn(batch, n_out, **kind)
         layers.append((*factors, *map(torch.empty_like, factors)))
 
     def step():

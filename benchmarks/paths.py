@@ -20,7 +20,7 @@ PRODUCTS = """
 import json
 from benchmarks.bound import bound_epoch
 from vaelib.paper import EXPERIMENTS
-from vaelib.training import bfloat16_products
+from vaelib.products import bfloat16_products
 
 with bfloat16_products():
     print(json.dumps([bound_epoch(EXPERIMENTS["mnist"], 60_000, 784) for _ in range(3)]))

@@ -9,6 +9,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from benchmarks.growth import IMAGES, Cost, slope
+from benchmarks.step import TRAINED
 from vaelib.plotting import curves, panels
 
 ROUND = [digit * 10.0**power for power in range(-3, 5) for digit in (1, 2, 5)]
@@ -160,16 +161,16 @@ def tell_step(measured: dict) -> tuple[str, None]:
         for kind in profiles[0]["kinds"]
     ]
     rows.append(["recorded together", *(f"{total:.2f}" for total in totals)])
-    alike = {share["batch_size"]: share for share in measured["shares"] if share["precision"] == "bfloat16"}
+    alike = {share["batch_size"]: share for share in measured["shares"] if share["precision"] == TRAINED}
     for name, way in {"a whole step without the profiler": "ours", "the products alone": "products"}.items():
         rows.append([name, *(f"{alike[profile['batch_size']][way]:.2f}" for profile in profiles)])
     head = ["milliseconds of a step", *(f"batch of {profile['batch_size']}" for profile in profiles)]
     shares = []
     for share in measured["shares"]:
-        products = share["products"]
-        ways = (f"{share[way]:.2f} ({products / share[way]:.0%})" for way in ("by_hand", "ours"))
-        shares.append([str(share["batch_size"]), share["precision"], f"{products:.2f}", *ways])
-    columns = ["batch", "factors of the products", "the products alone", "a step by hand", "our step"]
+        products, ours = share["products"], share["ours"]
+        numbers = f"{products:.2f}", f"{ours:.2f}", f"{products / ours:.0%}"
+        shares.append([str(share["batch_size"]), share["precision"], *numbers])
+    columns = ["batch", "precision", "the products alone", "our step", "share"]
     return (
         f"## A step\n\nUnder PyTorch's profiler, which slows operations and leaves out the Python between them.\n\n"
         f"{table(head, rows)}\n"

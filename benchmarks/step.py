@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.bound import bound_epoch
-from benchmarks.by_hand import StepByHand
 from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset
 from vaelib.paper import EXPERIMENTS
-from vaelib.training import adam, bfloat16_products, initial_model, train_step
+from vaelib.products import bfloat16_products
+from vaelib.training import adam, initial_model, train_step
 
 KINDS = {
     "matrix products": ("aten::mm", "aten::addmm"),
@@ -29,13 +29,15 @@ KINDS = {
     ),
     "ReLU and its gradient": ("aten::relu", "aten::clamp_min", "aten::threshold_backward"),
     "gathering the batch": ("aten::index",),
+    "copies, among them those to bfloat16 and back": ("aten::copy_",),
 }  # fmt: skip
-OTHER = "PyTorch between them: autograd, views, copies"
+OTHER = "PyTorch between them: autograd, views"
 BATCHES = (256, 1024)  # of the profiles
 STEPS = 100
 SHARE_BATCHES = (256, 512, 1024)
 ROUNDS = 5
-PRECISIONS = {"bfloat16": bfloat16_products, "float32": nullcontext}
+TRAINED = "as in training"
+PRECISIONS = {TRAINED: bfloat16_products, "float32": nullcontext}
 
 
 class StepProfile(NamedTuple):
@@ -46,12 +48,11 @@ class StepProfile(NamedTuple):
 
 
 class Share(NamedTuple):
-    """Milliseconds of a step, medians of rounds in turns: the products alone, a step by hand, our step."""
+    """Milliseconds of a step, medians of rounds in turns: the products alone, and our step."""
 
     batch_size: int
     precision: str
     products: float
-    by_hand: float
     ours: float
 
 
@@ -73,12 +74,11 @@ def step_profile(images: ImageDataset, batch_size: int) -> StepProfile:
 
 
 def share(images: ImageDataset, batch_size: int, precision: str) -> Share:
-    """Time the steps of the paper's MNIST model three ways, `ROUNDS` epochs each."""
+    """Time the steps of the paper's MNIST model, and their products alone, `ROUNDS` epochs each."""
     config = replace(EXPERIMENTS["mnist"], batch_size=batch_size)
     data_dim, n_steps = images.images.shape[1], len(images.images) // batch_size
     ways = {
         "products": lambda rows: bound_epoch(config, rows.numel(), data_dim),
-        "by_hand": partial(seconds, partial(StepByHand(config, data_dim), images.images)),
         "ours": partial(seconds, our_step(config, images.images)),
     }
     taken = {way: [] for way in ways}

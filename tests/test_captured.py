@@ -16,7 +16,8 @@ from vaelib.captured import Captured
 from vaelib.config import TrainConfig
 from vaelib.models import VAE
 from vaelib.priors import DIVERGENCES
-from vaelib.training import adam, bfloat16_products, fit, initial_model, learning_rates, one_epoch
+from vaelib.products import bfloat16_products
+from vaelib.training import adam, fit, initial_model, learning_rates, one_epoch
 
 N, D, BATCH, EPOCHS = 70, 12, 16, 4  # the last batch is a smaller one
 CONFIG = TrainConfig("noise", latent_dim=2, epochs=EPOCHS, hidden=(8, 6), batch_size=BATCH, learning_rate=0.02)
@@ -118,6 +119,7 @@ def untouched(function):
 KINDS = {
     "the ELBO": {},
     "a constant rate": {"schedule": "constant"},
+    "a linear rate": {"schedule": "linear"},
     "Gaussian pixels": {"likelihood": "gaussian"},
     "an autoencoder": {"model": "autoencoder"},
     "beta": {"beta": 4.0},

@@ -49,7 +49,7 @@ def test_every_field_tells_configs_apart():
     changes = {
         "dataset": "synthetic-boots", "latent_dim": 3, "epochs": 1, "seed": 2, "classes": (1,), "limit": 5,
         "hidden": (), "likelihood": "gaussian", "batch_size": 1, "learning_rate": 0.1, "schedule": "constant",
-        "beta2": 0.9, "model": "autoencoder", "prior": PRIORS[1], "beta": 2.0,
+        "initial": "he", "beta2": 0.9, "model": "autoencoder", "prior": PRIORS[1], "beta": 2.0,
     }  # fmt: skip
     others = [dataclasses.replace(base, **{field: value}) for field, value in changes.items()]
     # A divergence and its weight only go together.
@@ -103,6 +103,7 @@ unheeded = pytest.mark.fault("A run is described with {field}={value}", kept="th
         ("beta2", math.nan),
         ("beta2", True),
         ("schedule", "steps"),
+        ("initial", "zeros"),
         ("likelihood", "poisson"),
         ("model", "gan"),
         ("prior", "cauchy"),

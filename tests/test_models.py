@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Bernoulli, Normal
 from torch.nn import Linear
 
-from vaelib.models import VAE, Autoencoder
+from vaelib.models import VAE, Autoencoder, draw_he
 
 WIDTHS = (784, 400, 256, 128)
 
@@ -131,6 +131,26 @@ def test_gaussian_log_likelihood_and_mean_image_agree_with_torch():
     p = Normal(mean, torch.exp(logvar / 2))
     torch.testing.assert_close(model.log_likelihood(x, z), p.log_prob(x).sum(-1))
     torch.testing.assert_close(model.mean_image(z), p.mean)
+
+
+@pytest.mark.parametrize("model_class", [VAE, Autoencoder])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_he_draws_weights_of_the_sizes_it_says_and_leaves_biases(model_class, likelihood):
+    """Layer by layer squares keep their size so; with PyTorch's own weights they shrink to a sixth at each ReLU."""
+    model = seeded(model_class, 3, (900, 700, 500), 800, likelihood)
+    plain = {name: value.clone() for name, value in model.named_parameters()}
+    with torch.random.fork_rng():
+        torch.manual_seed(6)
+        assert draw_he(model) is model
+    for network in (model.encoder, model.decoder):
+        *_, last = layers = [layer for layer in network if isinstance(layer, Linear)]
+        for layer in layers:
+            n, n_drawn = layer.in_features, layer.weight.numel()
+            size = layer.weight.square().mean().item() * n
+            assert size == pytest.approx(1 if layer is last else 2, rel=6 * math.sqrt(2 / n_drawn))
+            assert abs(layer.weight.mean().item()) < 5 * math.sqrt(2 / n / n_drawn)
+    for name, value in model.named_parameters():
+        assert torch.equal(value, plain[name]) == name.endswith("bias")
 
 
 def test_a_vae_embeds_at_its_posterior_mean():

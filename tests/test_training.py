@@ -85,6 +85,18 @@ def test_rates_are_those_of_pytorchs_one_cycle(steps):
     assert learning_rates(TrainConfig("any"), steps) == theirs
 
 
+@pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 33, 2350])
+def test_linear_rates_rise_over_a_tenth_and_fall_straight_to_zero(steps):
+    rates = learning_rates(TrainConfig("any", schedule="linear", learning_rate=2.0), steps)
+    assert len(rates) == steps and min(rates) > 0 and max(rates) <= 2
+    up, changes = 0.1 * steps, [later - earlier for earlier, later in pairwise(rates)]
+    rising = [change for step, change in enumerate(changes) if step + 2 <= up]
+    falling = [change for step, change in enumerate(changes) if step >= up]
+    assert rising == pytest.approx([2 / up] * len(rising))
+    assert falling == pytest.approx([-2 / (steps - up)] * len(falling))
+    assert rates[-1] == pytest.approx(min(2, 2 / (steps - up)))  # one step more would be at zero
+
+
 # The step
 
 
@@ -317,8 +329,10 @@ def test_initial_weights_follow_the_seed_and_reseed_no_gpu(monkeypatch, tiny_npz
     monkeypatch.setattr(torch.cuda, "manual_seed_all", reseeded)
     first, again = initial_model(tiny_npz, 16), initial_model(tiny_npz, 16)
     assert torch.equal(first.latent_weight, again.latent_weight)
-    other = initial_model(dataclasses.replace(tiny_npz, seed=2), 16)
-    assert not torch.equal(first.latent_weight, other.latent_weight)
+    for change in ({"seed": 2}, {"initial": "he"}):
+        other = initial_model(dataclasses.replace(tiny_npz, **change), 16)
+        assert not torch.equal(first.latent_weight, other.latent_weight)
+        assert torch.equal(first.decoder[0].bias, other.decoder[0].bias) == ("initial" in change)
 
 
 @pytest.mark.parametrize("latent_dim", [1, 3, 10])

@@ -1,13 +1,17 @@
 """Typeset staged pages as HTML. The one place that calls jupyter-book.
 
-python -m tools.typeset ROOT [--with-stops]
+    python -m tools.typeset ROOT [--with-stops]
+
+Also an extension of Sphinx, for the sake of `setup`.
 """
 
+import os
 import shutil
 import sys
 from pathlib import Path
 
 from jupyter_book.sphinx import build_sphinx
+from sphinx.application import Sphinx
 from sphinx.util.console import nocolor
 
 from tools import extras
@@ -15,6 +19,21 @@ from tools.chapters import BookError, pages
 
 # What refers to a place that a page would have had, had it not stopped before.
 MISSING = ["ref", "myst.xref_missing"]
+# Extensions that Jupyter Book brings and that do not say whether pages may be read side by side. They may: the first
+# numbers pages when all are read, the second adds nodes and transforms that look at one page.
+SIDE_BY_SIDE = ("sphinx_multitoc_numbering", "sphinx_jupyterbook_latex")
+
+
+def setup(app: Sphinx) -> dict:
+    """Let pages be read side by side."""
+
+    def declare(app: Sphinx, *_) -> None:
+        for name in SIDE_BY_SIDE:
+            if name in app.extensions:
+                app.extensions[name].parallel_read_safe = True
+
+    app.connect("env-before-read-docs", declare)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def typeset(root: Path, *, with_stops: bool = False) -> None:
@@ -68,6 +87,7 @@ def sphinx(root: Path, *, source: Path, html: Path, doctrees: Path, toc: Path, s
         quiet=True,
         warningiserror=strict,
         keep_going=True,
+        jobs=os.cpu_count(),
     )
     if status != 0:
         raise BookError("the pages were not typeset: Sphinx's warnings above are errors here")

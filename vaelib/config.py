@@ -11,7 +11,8 @@ from vaelib.data import ImageDataset, load_dataset, source_digest
 from vaelib.models import LIKELIHOODS
 from vaelib.priors import DIVERGENCES, PRIORS
 
-SCHEDULES = ("one-cycle", "constant")
+SCHEDULES = ("one-cycle", "linear", "constant")
+INITIALS = ("uniform", "he")
 MODELS = ("vae", "autoencoder")
 
 BETA1 = 0.9  # of Adam; its convergence needs β₁² < √β₂ (Kingma and Ba 2015)
@@ -32,8 +33,10 @@ class TrainConfig:
     classes, limit : the part of the data used, as in `load_dataset`.
     hidden, likelihood : as in `VAE`.
     batch_size : M of eq. 14.
-    learning_rate, beta2 : Adam's step (with "one-cycle" the peak) and the decay of its second moments (β₁ is 0.9).
-    schedule : "one-cycle" (Smith and Topin 2019: cosine warm-up over three tenths, then down to zero) or "constant".
+    learning_rate, beta2 : Adam's step (the peak of its schedule) and the decay of its second moments (β₁ is 0.9).
+    schedule : "one-cycle" (Smith and Topin 2019: cosine warm-up over three tenths, then down to zero), "linear" (over
+        a tenth up, then straight down to zero) or "constant".
+    initial : the weights before training, as in `models.draw_he`: "uniform" is PyTorch's own, "he" that of He et al.
     model : "vae" or "autoencoder" (§2.6.1), which maximizes log p(x|z) at its one code and takes none of what follows.
     prior : p(z), a name of `priors.PRIORS` (§2.6.2).
     beta, divergence, divergence_weight : the objective of Mathieu et al. (2019), as in `objectives.regularised_step`.
@@ -53,6 +56,7 @@ class TrainConfig:
     learning_rate: float = 5e-3
     beta2: float = 0.99
     schedule: str = "one-cycle"
+    initial: str = "uniform"
     model: str = "vae"
     prior: str = "standard-normal"
     beta: float = 1.0
@@ -82,6 +86,7 @@ class TrainConfig:
                 raise ValueError(f"{name} must be a number from 0 to {LARGEST_WEIGHT:g}, not {value!r}")
         for name, known in (
             ("schedule", SCHEDULES),
+            ("initial", INITIALS),
             ("likelihood", LIKELIHOODS),
             ("model", MODELS),
             ("prior", PRIORS),

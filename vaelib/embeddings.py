@@ -17,7 +17,6 @@ from torch import Tensor
 from vaelib import latent, measures, pictures
 from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset
-from vaelib.paper import experiment
 from vaelib.training import fit
 
 METHODS = ("VAE", "PCA", "LDA", "autoencoder", "UMAP", "t-SNE")
@@ -79,9 +78,7 @@ def fitted(method: str, given: ImageDataset, seed: int) -> Plane | None:
 
 
 def _network(method: str, given: ImageDataset, seed: int) -> Plane:
-    config = replace(
-        experiment("mnist"), seed=seed, epochs=EPOCHS, batch_size=BATCH, model="vae" if method == "VAE" else method
-    )
+    config = TrainConfig(given.name, 2, EPOCHS, seed, batch_size=BATCH, model="vae" if method == "VAE" else method)
     start = time.process_time()
     run = fit(config, given, heldout=given, progress=False)
     seconds = time.process_time() - start

@@ -222,7 +222,7 @@ BOOTS, DRAWN_BOOTS = experiment("boots_20d"), experiment("boots_20d", dataset="s
 PLANTED = ((6000, 40), (6000, 10), (1000, 60))  # points and epochs; the last two take equally many steps
 
 # The first 10,000 images: the chapter on variants trains several models.
-GARMENTS = replace(experiment("fashion_mnist", epochs=20), limit=10_000)
+GARMENTS = TrainConfig("FashionMNIST", latent_dim=2, epochs=20, limit=10_000)
 SPARSE = replace(GARMENTS, epochs=30, latent_dim=20, hidden=(256, 128), batch_size=64, learning_rate=1e-3)
 
 PARTS = {

@@ -17,9 +17,9 @@ from vaelib.checks import check_axes
 from vaelib.config import TrainConfig
 from vaelib.densities import gaussian_log_likelihood, kl_to_standard_normal, reparameterise
 from vaelib.models import VAE, Autoencoder, LatentModel
-from vaelib.paper import experiment
+from vaelib.products import bfloat16_products
 from vaelib.synthetic import planted_manifold
-from vaelib.training import TrainedRun, adam, bfloat16_products, initial_model, learning_rates
+from vaelib.training import TrainedRun, adam, initial_model, learning_rates
 
 Loss = Callable[[LatentModel, Tensor, torch.Generator], Tensor]
 
@@ -117,7 +117,7 @@ def _check_range(low: Tensor, high: Tensor) -> None:
 
 # Three models of images
 
-CONFIG = replace(experiment("mnist", epochs=10), latent_dim=20, hidden=(128, 64), batch_size=64, limit=6000)
+CONFIG = TrainConfig("MNIST", latent_dim=20, epochs=10, hidden=(128, 64), batch_size=64, limit=6000)
 LATENT_SIZES = (2, 5, 10, 20, 50)
 CELLS = (("added", 0.0), ("added", 0.1), ("added", 0.2), ("replaced", 0.1), ("replaced", 0.2))  # the first: no noise
 MODELS = ("vae", "autoencoder", "shipped")

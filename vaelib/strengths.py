@@ -17,20 +17,19 @@ from vaelib.bounds import elbo
 from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset
 from vaelib.models import VAE, Autoencoder, LatentModel
-from vaelib.paper import experiment
+from vaelib.products import bfloat16_products
 from vaelib.quadrature import Integrals, integrate
 from vaelib.runs import get_or_train
 from vaelib.training import (
     TrainedRun,
     adam,
-    bfloat16_products,
     heldout_elbo,
     initial_model,
     learning_rates,
     one_epoch,
 )
 
-CONFIG = replace(experiment("mnist", epochs=12), hidden=(256, 128), batch_size=64, limit=6000)
+CONFIG = TrainConfig("MNIST", latent_dim=2, epochs=12, hidden=(256, 128), batch_size=64, limit=6000)
 BOOTS = TrainConfig("synthetic-boots", latent_dim=2, epochs=20, hidden=(128, 64), batch_size=64, limit=2000)
 LATENT_SIZES = (2, 5, 10, 20, 50)
 WIDTHS = (0, 4, 16, 64, 256)  # of the one hidden layer; 0 is a linear model

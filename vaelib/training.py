@@ -6,8 +6,7 @@ Axes: N images, B batch, D pixels, K latent.
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -23,9 +22,10 @@ from vaelib.config import BETA1, TrainConfig
 from vaelib.data import ImageDataset
 from vaelib.densities import bernoulli_log_likelihood, gaussian_log_likelihood
 from vaelib.machine import describe
-from vaelib.models import VAE, Autoencoder, LatentModel
+from vaelib.models import VAE, Autoencoder, LatentModel, draw_he
 from vaelib.objectives import reconstruction_step, regularised_step
 from vaelib.priors import PRIORS
+from vaelib.products import bfloat16_products
 from vaelib.threads import SHARE, Pacer, interchangeable, numbers
 
 # Adam's moments of weights that nothing moves any more shrink into denormal numbers, which slow processors down: by the
@@ -154,7 +154,9 @@ def fit(
             f"the held-out {objective} is {final} after training: try a learning_rate below {config.learning_rate:g}"
         )
     warning = _shortfall(config, model, images, unseen, measured)
-    return TrainedRun(model.cpu(), config, tuple(history), measured, data.digest, describe(where), warning)
+    largest = max(model.encoder.largest, model.decoder.largest) * min(config.batch_size, len(images))
+    machine = describe(where, largest=largest)
+    return TrainedRun(model.cpu(), config, tuple(history), measured, data.digest, machine, warning)
 
 
 def one_epoch(
@@ -188,8 +190,9 @@ def _interchangeable_threads(config: TrainConfig, model: LatentModel, images: Te
     def results() -> bytes:
         trial = copy.deepcopy(model)
         optimiser, generator = adam(config, trial), torch.Generator().manual_seed(config.seed)
-        for n in batches:
-            _step(config)(trial, optimiser, images[:n], generator)
+        with bfloat16_products():
+            for n in batches:
+                _step(config)(trial, optimiser, images[:n], generator)
         return b"".join(weight.detach().numpy().tobytes() for weight in trial.parameters())
 
     batches = min(config.batch_size, len(images)), last
@@ -208,6 +211,9 @@ def learning_rates(config: TrainConfig, n_steps: int) -> list[float]:
     """
     if config.schedule == "constant":
         return [config.learning_rate] * n_steps
+    if config.schedule == "linear":
+        up = 0.1 * n_steps
+        return [config.learning_rate * min(1, (i + 1) / up, (n_steps - i) / (n_steps - up)) for i in range(n_steps)]
     start, peak = config.learning_rate / 25, config.learning_rate
     top, last = 0.3 * n_steps - 1, n_steps - 1
     return [
@@ -219,21 +225,6 @@ def learning_rates(config: TrainConfig, n_steps: int) -> list[float]:
 def _along_cosine(start: float, end: float, share: float) -> float:
     """From start to end along half a cosine, at a share of the way."""
     return end + (start - end) / 2 * (math.cos(math.pi * share) + 1)
-
-
-@contextmanager
-def bfloat16_products() -> Iterator[None]:
-    """Inside, float32 matrix products may round their factors to bfloat16 where the processor multiplies these faster.
-
-    Sums stay in float32. The rounding is far below the noise of a batch's gradient; nothing is measured inside. On a
-    GPU the factors may be rounded to TF32.
-    """
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def train_step(model: VAE, optimiser: Optimiser, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -254,8 +245,10 @@ def initial_model(config: TrainConfig, data_dim: int) -> LatentModel:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)  # torch.manual_seed would reseed every GPU as well
         if config.model == "autoencoder":
-            return Autoencoder(config.latent_dim, config.hidden, data_dim, config.likelihood)
-        return VAE(config.latent_dim, config.hidden, data_dim, config.likelihood, config.prior)
+            model = Autoencoder(config.latent_dim, config.hidden, data_dim, config.likelihood)
+        else:
+            model = VAE(config.latent_dim, config.hidden, data_dim, config.likelihood, config.prior)
+        return draw_he(model) if config.initial == "he" else model
 
 
 @torch.no_grad()

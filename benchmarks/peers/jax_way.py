@@ -19,15 +19,17 @@ BATCH, PEAK = 256, 5e-3
 
 
 def initial_weights(key: jax.Array) -> dict[str, list[tuple[jax.Array, jax.Array]]]:
-    """Weights (outputs, inputs) and biases, uniform as PyTorch's linear layers begin; both heads are the last layer."""
+    """Weights (outputs, inputs), normal after He et al., and uniform biases; both heads are the last layer."""
     encoder, decoder = [*WIDTHS, 4], [2, *WIDTHS[::-1]]
     layers = {}
     for name, sizes in (("encoder", encoder), ("decoder", decoder)):
         layers[name] = []
         for n_in, n_out in pairwise(sizes):
             key, for_weight, for_bias = jax.random.split(key, 3)
-            draw = partial(jax.random.uniform, minval=-(n_in**-0.5), maxval=n_in**-0.5)
-            layers[name].append((draw(for_weight, (n_out, n_in)), draw(for_bias, (n_out,))))
+            size = ((1 if n_out == sizes[-1] else 2) / n_in) ** 0.5
+            weight = size * jax.random.normal(for_weight, (n_out, n_in))
+            bias = jax.random.uniform(for_bias, (n_out,), minval=-(n_in**-0.5), maxval=n_in**-0.5)
+            layers[name].append((weight, bias))
     return layers
 
 
@@ -52,7 +54,12 @@ def main() -> None:
     images = jnp.asarray(raw.reshape(-1, 784), jnp.float32) / 255
     n_whole, rest = divmod(len(images), BATCH)
     steps = asked.epochs * (n_whole + (rest > 0))
-    optimizer = optax.adam(optax.cosine_onecycle_schedule(steps, PEAK, pct_start=0.3, final_div_factor=1e4), b2=0.99)
+    up = 0.1 * steps
+
+    def rate(i):
+        return PEAK * jnp.minimum(1, jnp.minimum((i + 1) / up, (steps - i) / (steps - up)))
+
+    optimizer = optax.adam(rate, b2=0.99)
 
     def step(state, given):
         layers, moments = state
