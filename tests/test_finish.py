@@ -42,9 +42,9 @@ NBVAL_CHECK_OUTPUT</span>
 NOISE = Image.effect_noise((30, 20), 80).convert("RGB")
 
 
-@pytest.fixture
-def site(tmp_path):
-    """A site of one page, the page of the search and the theme's files."""
+@pytest.fixture(params=[1, 2])
+def site(tmp_path, request):
+    """A site of one page, the page of the search and the theme's files, after one job or two at the same time."""
     static = tmp_path / "_static"
     for path in (static / ICONS, static / STYLES, static / f"{ICONS}.map", tmp_path / "book" / "page.html"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def site(tmp_path):
         encoding="utf-8",
     )
     (tmp_path / "search.html").write_text(search.replace("../", ""), encoding="utf-8")
-    finish.finish(tmp_path)
+    finish.finish(tmp_path, jobs=request.param)
     return tmp_path
 
 

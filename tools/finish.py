@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 from bs4 import BeautifulSoup, NavigableString, Tag
 from PIL import Image
 from sphinx.application import Sphinx
+from sphinx.util.parallel import ParallelTasks, SerialTasks, make_chunks, parallel_available
 
 from tools import lighter, narrow, paper_map
 
@@ -40,43 +41,64 @@ MARKER = "# NBVAL_CHECK_OUTPUT"  # of cells whose outputs are compared: nothing 
 
 def setup(app: Sphinx) -> dict:
     """Change the pages when they are all written."""
-    app.connect("build-finished", lambda app, failure: failure or finish(Path(app.outdir), app.config.html_baseurl))
+
+    def finished(app: Sphinx, failure: Exception | None) -> None:
+        if failure is None:
+            finish(Path(app.outdir), app.config.html_baseurl, jobs=app.parallel)
+
+    app.connect("build-finished", finished)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def finish(site: Path, base: str = "") -> None:
-    """Change every page of a written site, and remove what no page uses any more. `base` is its address, if known."""
+def finish(site: Path, base: str = "", *, jobs: int = 1) -> None:
+    """Change every page of a written site, and remove what no page uses any more. `base` is its address, if known.
+
+    So many `jobs` change pages at the same time.
+    """
     static = site / "_static"
     icons = _Icons((static / ICONS).read_text(encoding="utf-8"))
     of_paper = paper_sections(site)
-    texts, written = {}, []
-    for html in sorted(site.rglob("*.html")):
-        soup = BeautifulSoup(html.read_text(encoding="utf-8"), "html.parser")
-        if static in html.parents or not soup.title:  # the theme's templates
-            continue
-        for step in (scripts, names, references, tables, code, folds, narrow.narrow):
-            step(soup)
-        icons.draw(soup)
-        contents(soup, html, of_paper)
-        pictures(soup, html)
-        lighter.explorers(soup, site, html)
-        describe(soup, html.relative_to(site).as_posix(), base)
-        if html.name == SEARCH:
-            for script in ("excerpts.js", "_static/search.js"):
-                soup.head.append(soup.new_tag("script", src=script, defer=""))
-        written.append(str(soup))
-        html.write_text(written[-1], encoding="utf-8")
-        if html.name != SEARCH and (article := soup.find("article")):
-            texts[html.relative_to(site).with_suffix("").as_posix()] = sections(article)
+    pages = [html for html in sorted(site.rglob("*.html")) if static not in html.parents]  # where templates are
+    done: list[tuple[Path, str, list]] = []
+    tasks = ParallelTasks(jobs) if parallel_available and jobs > 1 else SerialTasks()
+    for some in make_chunks(pages, jobs):
+        tasks.add_task(
+            lambda some: [(html, *_finish_page(html, site, base, icons, of_paper)) for html in some],
+            some,
+            lambda *found: done.extend(found[-1]),  # the two kinds of tasks hand over different things before
+        )
+    tasks.join()
+    texts = {html.relative_to(site).with_suffix("").as_posix(): text for html, _, text in sorted(done) if text}
     (site / "excerpts.js").write_text(f"const EXCERPTS = {json.dumps(texts, ensure_ascii=False)};\n", encoding="utf-8")
     styles = static / STYLES
     styles.write_text(without_icon_font(styles.read_text(encoding="utf-8")), encoding="utf-8")
     for unused in {*static.rglob("*.map"), *(static / "vendor").rglob("fa-*"), *static.glob(f"{ICONS}*")}:
         unused.unlink()
     if (site / SEARCH).is_file():  # pages of reruns share their style sheets with others
+        written = (page for _, page, _ in done)
         known = lighter.words(written, (script.read_text(encoding="utf-8") for script in static.rglob("*.js")))
         for sheet in static.rglob("*.css"):
             sheet.write_text(lighter.used(sheet.read_text(encoding="utf-8"), known), encoding="utf-8")
+
+
+def _finish_page(html: Path, site: Path, base: str, icons: "_Icons", of_paper: dict) -> tuple[str, list]:
+    """Change one page; returns what is written and what of it the search shows."""
+    soup = BeautifulSoup(html.read_text(encoding="utf-8"), "html.parser")
+    if not soup.title:
+        return "", []
+    for step in (scripts, names, references, tables, code, folds, narrow.narrow):
+        step(soup)
+    icons.draw(soup)
+    contents(soup, html, of_paper)
+    pictures(soup, html)
+    lighter.explorers(soup, site, html)
+    describe(soup, html.relative_to(site).as_posix(), base)
+    if html.name == SEARCH:
+        for script in ("excerpts.js", "_static/search.js"):
+            soup.head.append(soup.new_tag("script", src=script, defer=""))
+    html.write_text(written := str(soup), encoding="utf-8")
+    article = soup.find("article") if html.name != SEARCH else None
+    return written, sections(article) if article else []
 
 
 class _Icons:
