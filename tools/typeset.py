@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jupyter_book.sphinx import build_sphinx
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util.console import nocolor
 
 from tools import extras
@@ -19,20 +20,15 @@ from tools.chapters import BookError, pages
 
 # What refers to a place that a page would have had, had it not stopped before.
 MISSING = ["ref", "myst.xref_missing"]
-# Extensions that Jupyter Book brings and that do not say whether pages may be read side by side. They may: the first
-# numbers pages when all are read, the second adds nodes and transforms that look at one page.
-SIDE_BY_SIDE = ("sphinx_multitoc_numbering", "sphinx_jupyterbook_latex")
 
 
 def setup(app: Sphinx) -> dict:
-    """Let pages be read side by side."""
+    """Let pages be written side by side. They are read one by one: what sphinx-proof knows of them cannot be merged."""
 
-    def declare(app: Sphinx, *_) -> None:
-        for name in SIDE_BY_SIDE:
-            if name in app.extensions:
-                app.extensions[name].parallel_read_safe = True
+    def write_on_all_cores(app: Sphinx, _env: BuildEnvironment) -> None:
+        app.parallel = os.cpu_count() or 1
 
-    app.connect("env-before-read-docs", declare)
+    app.connect("env-updated", write_on_all_cores)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -87,7 +83,6 @@ def sphinx(root: Path, *, source: Path, html: Path, doctrees: Path, toc: Path, s
         quiet=True,
         warningiserror=strict,
         keep_going=True,
-        jobs=os.cpu_count(),
     )
     if status != 0:
         raise BookError("the pages were not typeset: Sphinx's warnings above are errors here")
