@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, by kind of operation, and how near to the limit a step can come."""
+"""Where the time of a training step goes, by kind of operation, and how near to the limit it comes."""
 
 import statistics
 import time

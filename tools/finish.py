@@ -7,6 +7,7 @@ that nothing moves while they load.
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from html import unescape
 from pathlib import Path
 from urllib.parse import urljoin
@@ -19,6 +20,7 @@ from sphinx.util.parallel import ParallelTasks, SerialTasks, make_chunks, parall
 from tools import lighter, narrow, paper_map
 
 ICONS = "scripts/fontawesome.js"
+PICTURES = "_images"
 STYLES = "styles/pydata-sphinx-theme.css"
 SEARCH = "search.html"
 # What stands for a page that has no picture of its own.
@@ -53,21 +55,15 @@ def setup(app: Sphinx) -> dict:
 def finish(site: Path, base: str = "", *, jobs: int = 1) -> None:
     """Change every page of a written site, and remove what no page uses any more. `base` is its address, if known.
 
-    So many `jobs` change pages at the same time.
+    `jobs` processes do so at the same time.
     """
     static = site / "_static"
     icons = _Icons((static / ICONS).read_text(encoding="utf-8"))
     of_paper = paper_sections(site)
-    pages = [html for html in sorted(site.rglob("*.html")) if static not in html.parents]  # where templates are
-    done: list[tuple[Path, str, list]] = []
-    tasks = ParallelTasks(jobs) if parallel_available and jobs > 1 else SerialTasks()
-    for some in make_chunks(pages, jobs):
-        tasks.add_task(
-            lambda some: [(html, *_finish_page(html, site, base, icons, of_paper)) for html in some],
-            some,
-            lambda *found: done.extend(found[-1]),  # the two kinds of tasks hand over different things before
-        )
-    tasks.join()
+    _each(_as_webp, sorted((site / PICTURES).glob("*.png")), jobs)  # first: two pages may show the same
+    # Below _static are the theme's templates.
+    pages = [html for html in sorted(site.rglob("*.html")) if static not in html.parents]
+    done = _each(lambda html: (html, *_finish_page(html, site, base, icons, of_paper)), pages, jobs)
     texts = {html.relative_to(site).with_suffix("").as_posix(): text for html, _, text in sorted(done) if text}
     (site / "excerpts.js").write_text(f"const EXCERPTS = {json.dumps(texts, ensure_ascii=False)};\n", encoding="utf-8")
     styles = static / STYLES
@@ -79,6 +75,26 @@ def finish(site: Path, base: str = "", *, jobs: int = 1) -> None:
         known = lighter.words(written, (script.read_text(encoding="utf-8") for script in static.rglob("*.js")))
         for sheet in static.rglob("*.css"):
             sheet.write_text(lighter.used(sheet.read_text(encoding="utf-8"), known), encoding="utf-8")
+
+
+def _each(function: Callable, items: Sequence, jobs: int) -> list:
+    """What a function gives for each item, in any order, from so many processes."""
+    found: list = []
+    tasks = ParallelTasks(jobs) if parallel_available and jobs > 1 else SerialTasks()
+    for some in make_chunks(items, jobs):
+        # ParallelTasks hands over the argument before the result, SerialTasks the result alone.
+        tasks.add_task(lambda some: list(map(function, some)), some, lambda *given: found.extend(given[-1]))
+    tasks.join()
+    if len(found) < len(items):  # an error may be lost where one task fails while others are added
+        raise RuntimeError(f"of {len(items)} pages or pictures {len(items) - len(found)} were not finished")
+    return found
+
+
+def _as_webp(png: Path) -> None:
+    """The same pixels in about half the space."""
+    with Image.open(png) as content:
+        content.save(png.with_suffix(".webp"), lossless=True, method=2, quality=50)
+    png.unlink()
 
 
 def _finish_page(html: Path, site: Path, base: str, icons: "_Icons", of_paper: dict) -> tuple[str, list]:
@@ -207,19 +223,11 @@ def code(soup: BeautifulSoup) -> None:
 
 
 def pictures(soup: BeautifulSoup, html: Path) -> None:
-    """Width and height of each picture, and a link to it alone; all but the first wait until they are scrolled to.
-
-    A PNG becomes a WebP with the same pixels, about half as large.
-    """
+    """Width and height of each picture, and a link to it alone; all but the first wait until they are scrolled to."""
     for number, image in enumerate(soup.select("article img[src]:not([src^='data:'])")):
         path = html.parent / image["src"]
-        smaller = path.with_suffix(".webp")
-        if path.suffix == ".png" and (path.is_file() or smaller.is_file()):
-            if not smaller.is_file():
-                with Image.open(path) as content:
-                    content.save(smaller, lossless=True, method=2, quality=50)
-                path.unlink()
-            path, image["src"] = smaller, image["src"].removesuffix(".png") + ".webp"
+        if path.suffix == ".png" and path.with_suffix(".webp").is_file():
+            path, image["src"] = path.with_suffix(".webp"), image["src"].removesuffix(".png") + ".webp"
         if path.is_file() and path.suffix != ".svg":
             with Image.open(path) as content:
                 image["width"], image["height"] = map(str, content.size)

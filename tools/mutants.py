@@ -87,7 +87,7 @@ MUTANTS = (
     Mutant(19, "uniform noise", "densities", "torch.randn(shape", "torch.rand(shape"),
     Mutant(20, "another f", "models", "nn.ReLU()", "nn.Tanh()"),
     Mutant(20, "no f", "models", "nn.ReLU()", "nn.Identity()"),
-    Mutant(20, "f at the heads", "models", "super().__init__(*layers[:-1])", "super().__init__(*layers)"),
+    Mutant(20, "f at the heads", "models", "MLP(*layers[:-1])", "MLP(*layers)"),
     Mutant(ALGORITHM, "descent", "training", LOSS, "loss = terms.elbo.mean()"),
     Mutant(ALGORITHM, "1/M forgotten", "training", LOSS, "loss = -terms.elbo.sum()"),
     Mutant(ALGORITHM, "KL forgotten", "training", LOSS, "loss = -terms.log_likelihood.mean()"),

@@ -16,7 +16,8 @@ LIMITS = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS"
 def describe(device: torch.device | str = "cpu", *, largest: int = 0) -> str:
     """Processor (or GPU), instruction set, precision of matrix products in training, and threads, in one line.
 
-    `largest` is the number of multiplications in the largest product of a step, which decides whether it is rounded.
+    `largest` is the number of multiplications in the largest product of a step, on which it may hang whether any is
+    rounded.
     """
     precision = "products in training "
     if torch.device(device).type == "cuda":

@@ -16,22 +16,25 @@ LIKELIHOODS = ("bernoulli", "gaussian")
 
 
 class MLP(nn.Sequential):
-    """Layers y = f(Wx + b), eq. 20, of the given widths, with f = ReLU between them and none after the last.
+    """The layers of `mlp`, whose products may be rounded inside `products.bfloat16_products`."""
 
-    Inside `products.bfloat16_products` the products may be rounded.
-    """
-
-    def __init__(self, widths: Sequence[int]) -> None:
-        layers: list[nn.Module] = []
-        for n_in, n_out in pairwise(widths):
-            layers += [nn.Linear(n_in, n_out), nn.ReLU()]
-        super().__init__(*layers[:-1])
-        self.largest = max(n_in * n_out for n_in, n_out in pairwise(widths))  # multiplications for one x
+    @property
+    def largest(self) -> int:
+        """Multiplications in the largest product for one x."""
+        return max((layer.weight.numel() for layer in self if isinstance(layer, nn.Linear)), default=0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (..., widths[0]) → (..., widths[-1]), of the type of x."""
-        with rounding(x, self.largest * x.numel() // self[0].in_features):
+        """x (..., inputs) → (..., outputs), of the type of x."""
+        with rounding(x, self.largest * x.shape[:-1].numel()):
             return super().forward(x).to(x.dtype)
+
+
+def mlp(widths: Sequence[int]) -> MLP:
+    """Layers y = f(Wx + b), eq. 20, with f = ReLU between them and none after the last."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(widths):
+        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+    return MLP(*layers[:-1])
 
 
 class LatentModel(nn.Module):
@@ -63,8 +66,8 @@ class LatentModel(nn.Module):
         self.latent_dim, self.hidden, self.data_dim = latent_dim, tuple(hidden), data_dim
         self.likelihood = likelihood
         decoder_outputs = data_dim if likelihood == "bernoulli" else 2 * data_dim
-        self.encoder = MLP([data_dim, *hidden, self.encoder_outputs * latent_dim])
-        self.decoder = MLP([latent_dim, *reversed(self.hidden), decoder_outputs])
+        self.encoder = mlp([data_dim, *hidden, self.encoder_outputs * latent_dim])
+        self.decoder = mlp([latent_dim, *reversed(self.hidden), decoder_outputs])
 
     def decode(self, z: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """z (..., K) → Bernoulli: logits (..., D); Gaussian: mean and logvar, each (..., D)."""
@@ -141,10 +144,10 @@ class Autoencoder(LatentModel):
 
 
 def draw_he(model: LatentModel) -> LatentModel:
-    """The same model with weights drawn anew, so large that signals keep their size from layer to layer.
+    """Draw a model's weights anew, in place, so large that signals keep their size from layer to layer; returns it.
 
-    He et al. (2015): N(0, 2/n) before a ReLU and N(0, 1/n) in the last layers, of n inputs each, where PyTorch draws
-    from U(-1/√n, 1/√n), which is N(0, 1/(3n)) in size. Biases stay as they are.
+    After He et al. (2015): N(0, 2/n) before a ReLU and N(0, 1/n) in the last layers, of n inputs each, where PyTorch
+    draws from U(-1/√n, 1/√n), whose variance is 1/(3n). Biases stay as they are.
     """
     for network in (model.encoder, model.decoder):
         *hidden, last = (layer for layer in network if isinstance(layer, nn.Linear))

@@ -8,11 +8,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
-# Multiplications in a network's largest product from which all its products are rounded where only autocast does it:
-# the paper's second layer, in batches of 256. It brings less the smaller the products are.
+# Where only autocast rounds, a network's products are rounded if the largest takes at least so many multiplications: as
+# many as the paper's second layer in batches of 256. Smaller products gain less.
 LARGE = 256 * 400 * 256
-# Values of ONEDNN_MAX_CPU_ISA without instructions for bfloat16.
-WITHOUT = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
+# Values of ONEDNN_MAX_CPU_ISA without instructions that multiply bfloat16.
+WITHOUT = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
 
 
 @contextmanager
@@ -20,8 +20,8 @@ def bfloat16_products() -> Iterator[None]:
     """Inside, float32 matrix products may be rounded to bfloat16 where the processor multiplies these faster.
 
     With AMX oneDNN rounds the factors of every product; with AVX-512 bfloat16 alone it does not, and `rounding` does,
-    results included. Sums stay in float32. The rounding is far below the noise of a batch's gradient; nothing is
-    measured inside. On a GPU the factors may be rounded to TF32.
+    with all that passes between layers. Products are summed in float32. The rounding is far below the noise of a
+    batch's gradient; nothing is measured inside. On a GPU the factors may be rounded to TF32.
     """
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
@@ -32,10 +32,10 @@ def bfloat16_products() -> Iterator[None]:
 
 
 def rounding(x: Tensor, multiplications: int) -> AbstractContextManager:
-    """What a network is to run in whose input is x and whose largest product takes so many multiplications.
+    """The context for one forward pass of a network with input x, whose largest product takes so many multiplications.
 
-    That is autocast inside `bfloat16_products`, where it is faster than the processor's other ways. For one forward
-    pass alone: it keeps rounded weights until it ends.
+    Autocast, inside `bfloat16_products` and where the processor is faster with it; otherwise nothing. Not for longer
+    than one pass: autocast keeps rounded weights until it ends.
     """
     wanted = (
         multiplications >= LARGE
@@ -47,7 +47,7 @@ def rounding(x: Tensor, multiplications: int) -> AbstractContextManager:
 
 
 def are_rounded(multiplications: int) -> bool:
-    """Whether a training on this processor rounds, whose largest product takes so many multiplications."""
+    """Whether a training on this processor rounds products of which the largest takes so many multiplications."""
     return _by_onednn() or (multiplications >= LARGE and _by_autocast())
 
 

@@ -16,7 +16,7 @@ Step = TypeVar("Step")
 BLOCK = 0.1  # seconds over which steps are timed: a few slices of the scheduler's
 SHARE = 32_768  # elements: torch's grain; of tensors up to this size, one thread does all
 # Elements that torch computes at once; what is left over at the end of a share is computed one by one, by other
-# functions for exponentials and logarithms. As many as two vectors of the widest processors hold, and once more.
+# functions for exponentials and logarithms. As many floats as two vectors of the widest processors hold, and once more.
 VECTORS = 64
 STEPS = 4  # at the least, in a block
 SLOWER = 1.25  # a block that takes so many times what the one before took: something else has begun to run

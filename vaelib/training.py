@@ -35,8 +35,8 @@ torch.set_flush_denormal(True)
 # A CUDA graph holds every kernel of its epoch, about 130 a step. Longer epochs are launched kernel by kernel.
 CAPTURED_STEPS = 1_000
 
-# A decoder under eq. 16 starts near N(0, 1) at every pixel. Pixels further out than this, in the root mean square, are
-# bytes that nobody divided by 255.
+# With PyTorch's own weights a decoder under eq. 16 starts near N(0, 1) at every pixel. Pixels further out than this, in
+# the root mean square, are bytes that nobody divided by 255.
 GAUSSIAN_SCALE = 10.0
 # A run that costs this many times what a decoder with all outputs at zero costs has diverged.
 DIVERGED = 10.0

@@ -1,5 +1,6 @@
-"""JAX: our network, batches, schedule and Adam, an epoch as one compiled scan over its batches; runs in an environment
-of its own. RACE_DATA holds MNIST/raw, unzipped.
+"""JAX: our network, initial weights, batches, schedule and Adam, an epoch as one compiled scan over its batches.
+
+Runs in an environment of its own. RACE_DATA holds MNIST/raw, unzipped.
 """
 
 import os

@@ -105,7 +105,7 @@ def check(model: VAE, data: ImageDataset) -> None:
 
 
 def linear_layers(net: nn.Sequential) -> list[nn.Linear]:
-    """The layers of an `MLP` that hold weights."""
+    """The layers of an `mlp` that hold weights."""
     return [layer for layer in net if isinstance(layer, nn.Linear)]
 
 
