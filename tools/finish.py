@@ -20,7 +20,6 @@ from sphinx.util.parallel import ParallelTasks, SerialTasks, make_chunks, parall
 from tools import lighter, narrow, paper_map
 
 ICONS = "scripts/fontawesome.js"
-PICTURES = "_images"
 STYLES = "styles/pydata-sphinx-theme.css"
 SEARCH = "search.html"
 # What stands for a page that has no picture of its own.
@@ -60,7 +59,7 @@ def finish(site: Path, base: str = "", *, jobs: int = 1) -> None:
     static = site / "_static"
     icons = _Icons((static / ICONS).read_text(encoding="utf-8"))
     of_paper = paper_sections(site)
-    _each(_as_webp, sorted((site / PICTURES).glob("*.png")), jobs)  # first: two pages may show the same
+    _each(_as_webp, sorted((site / lighter.DATA).glob("*.png")), jobs)  # first: two pages may show the same
     # Below _static are the theme's templates.
     pages = [html for html in sorted(site.rglob("*.html")) if static not in html.parents]
     done = _each(lambda html: (html, *_finish_page(html, site, base, icons, of_paper)), pages, jobs)
