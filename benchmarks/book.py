@@ -2,14 +2,15 @@
 
 import os
 import re
-import resource
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import psutil
 
 from benchmarks import BenchmarkError
 from tools.chapters import ROOT
@@ -35,13 +36,13 @@ class Span(NamedTuple):
 class Wait(NamedTuple):
     """Seconds that a command took, those of the stages that it reports, and when each of these began and ended.
 
-    `processor` are the seconds of all its processes on all cores together: the rest of them the cores were idle.
+    `idle` is the share of this time that each core was idle.
     """
 
     command: str
     seconds: float
     stages: dict[str, float]
-    processor: float
+    idle: list[float]
     spans: list[Span]
 
 
@@ -61,7 +62,7 @@ def waits() -> list[Wait]:
         for name, goals in COMMANDS.items():
             if name == "install, packages cached":
                 shutil.rmtree(clone / ".venv")
-            start, before = time.perf_counter(), _processor()
+            start, before = time.perf_counter(), psutil.cpu_times(percpu=True)
             with subprocess.Popen(
                 ["make", *goals], cwd=clone, env=environment, stdout=subprocess.PIPE, text=True
             ) as process:
@@ -69,15 +70,24 @@ def waits() -> list[Wait]:
             printed, seconds = "".join(line for _, line in lines), time.perf_counter() - start
             if process.returncode:
                 raise BenchmarkError(f"{name} stopped with status {process.returncode}:\n{printed[-2000:]}")
-            measured.append(Wait(name, seconds, stages(printed), _processor() - before, spans(lines)))
+            measured.append(
+                Wait(name, seconds, stages(printed), idle(before, psutil.cpu_times(percpu=True)), spans(lines))
+            )
             print(f"  {name}: {seconds:.1f} s", flush=True)
     return measured
 
 
-def _processor() -> float:
-    """Processor seconds of all processes that were waited for so far."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def idle(before: Sequence[NamedTuple], after: Sequence[NamedTuple]) -> list[float]:
+    """The share of the time between two `psutil.cpu_times(percpu=True)` that each core was idle or awaited a disk.
+
+    Of the whole machine: the times of processes leave out those that nobody waited for, such as killed kernels.
+    """
+    shares = []
+    for then, now in zip(before, after, strict=True):
+        # A guest's time is counted as the user's, too.
+        spent = {kind: value - getattr(then, kind) for kind, value in now._asdict().items() if "guest" not in kind}
+        shares.append((spent["idle"] + spent.get("iowait", 0.0)) / sum(spent.values()))
+    return shares
 
 
 def stages(printed: str) -> dict[str, float]:

@@ -12,8 +12,13 @@ from tools.portability import PATHS
 from vaelib.data import load_dataset
 
 TIMED = 3  # epochs
-# What the peers' libraries go by: oneDNN, ATen and MKL in PATHS, and XLA.
-XLA = {"own": {}, "AVX-512": {"XLA_FLAGS": "--xla_cpu_max_isa=AVX512"}, "AVX2": {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}}
+# What the peers' libraries go by: oneDNN, ATen and MKL in PATHS, and XLA. YNNPACK, which multiplies matrices for XLA,
+# takes the processor's own instructions whatever the flag says; without it an epoch takes as long on the own path.
+XLA = {
+    "own": {},
+    "AVX-512": {"XLA_FLAGS": "--xla_cpu_max_isa=AVX512"},
+    "AVX2": {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2 --xla_cpu_experimental_ynn_fusion_type="},
+}
 
 
 PRODUCTS = """

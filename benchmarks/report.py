@@ -235,13 +235,12 @@ def tell_many(measured: dict) -> tuple[str, None]:
 
 def tell_book(measured: dict) -> tuple[str, Figure | None]:
     """Commands and their stages, how long cores were idle, and what of the build waited for what."""
-    rows, cores = [], measured["machine"]["cores"]
+    rows = []
     for wait in measured["waits"]:
         rows.append([f"**{wait['command']}**", f"**{wait['seconds']:.1f}**"])
         rows += [[stage, f"{seconds:.1f}"] for stage, seconds in wait["stages"].items()]
-        if "processor" in wait:
-            idle = 1 - wait["processor"] / (cores * wait["seconds"])
-            rows.append([f"of all {cores} cores, idle", f"{idle:.0%}"])
+        if "idle" in wait:
+            rows.append(["each core idle for", ", ".join(f"{share:.0%}" for share in wait["idle"])])
     most = max((wait.get("spans", []) for wait in measured["waits"]), key=len)
     figure = drawn(most) if most else None
     return f"## The book\n\n{table(['', 'seconds'], rows)}", figure

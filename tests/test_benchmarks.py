@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import namedtuple
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import BenchmarkError, beside, gpu, paths, report
 from benchmarks.__main__ import main
 from benchmarks.beside import busy_processes, trained
-from benchmarks.book import Span, spans, stages
+from benchmarks.book import Span, idle, spans, stages
 from benchmarks.bound import bound_epoch, products_per_image
 from benchmarks.growth import AXES, Cost, slope, varied
 from benchmarks.many import Recording, recordings
@@ -161,13 +162,20 @@ def test_what_ran_when_is_read_off_the_lines_of_a_build():
     ]
 
 
+def test_a_core_is_idle_that_has_nothing_to_do_or_awaits_a_disk():
+    Times = namedtuple("Times", ["user", "idle", "iowait", "steal", "guest"])
+    before = [Times(10, 10, 10, 10, 5), Times(0, 0, 0, 0, 0)]
+    after = [Times(14, 12, 11, 11, 9), Times(3, 1, 0, 0, 3)]  # the guest's 4 and 3 seconds are among the user's
+    assert idle(before, after) == [3 / 8, 1 / 4]
+
+
 def test_the_report_draws_the_longest_command_and_says_how_idle_it_was():
     waits = [
-        {"command": "make env", "seconds": 10.0, "stages": {}, "processor": 10.0, "spans": []},
-        {"command": "make book", "seconds": 40.0, "stages": {}, "processor": 60.0, "spans": [("mnist", 3.5, 31.5)]},
+        {"command": "make env", "seconds": 10.0, "stages": {}, "idle": [0.5, 0.25], "spans": []},
+        {"command": "make book", "seconds": 40.0, "stages": {}, "idle": [0.1, 0.125], "spans": [("mnist", 3.5, 31.5)]},
     ]
-    text, figure = report.tell_book({"machine": {"cores": 2}, "waits": waits})
-    assert [line.split("|")[2].strip() for line in text.splitlines() if "idle" in line] == ["50%", "25%"]
+    text, figure = report.tell_book({"waits": waits})
+    assert [line.split("|")[2].strip() for line in text.splitlines() if "idle" in line] == ["50%, 25%", "10%, 12%"]
     [ax] = figure.axes
     [bar] = ax.patches
     assert (bar.get_x(), bar.get_width()) == (3.5, 28)

@@ -23,7 +23,7 @@ ONE = torch.ones(1)
 def by_autocast(monkeypatch):
     """As on a processor that multiplies bfloat16 faster where oneDNN does not round, whatever this one is."""
     monkeypatch.setattr(products, "_by_onednn", lambda: False)
-    monkeypatch.setattr(products, "_by_autocast", lambda: True)
+    monkeypatch.setattr(products, "_only_autocast_rounds", lambda: True)
 
 
 def is_autocast(*args):
@@ -44,13 +44,13 @@ def test_only_large_products_of_float32_inside_the_context_are_rounded():
 
 def test_a_processor_whose_onednn_rounds_is_left_to_it(monkeypatch):
     monkeypatch.setattr(products, "_by_onednn", lambda: True)
-    products._by_autocast.cache_clear()
+    products._only_autocast_rounds.cache_clear()
     try:
         with bfloat16_products():
             assert not is_autocast(ONE, LARGE)
         assert are_rounded(0)
     finally:
-        products._by_autocast.cache_clear()
+        products._only_autocast_rounds.cache_clear()
 
 
 @pytest.mark.parametrize("limit", ["AVX2", "AVX512_CORE"])

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -153,18 +154,22 @@ def rerun(chapter: str, values: dict[str, object], root: Path = ROOT) -> int:
 
     Last comes the record of what they were made from. Returns the exit status.
     """
-    # Loaded late: `--check` runs before anything is installed.
-    import nbformat
-    from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
-    from papermill import PapermillExecutionError
-
-    from tools import rerun_page, rerun_record
-    from tools.processes import locked
+    from tools import rerun_record
 
     start = time.perf_counter()
     reruns, name, died = root / "reruns", file_name(chapter, values), ""
-    # Before anything is read: what is edited or downloaded meanwhile is not in this rerun.
-    made_from = rerun_record.made_from(root, chapter, values)
+    with ThreadPoolExecutor(1) as aside:
+        # Before anything is read: what is edited or downloaded meanwhile is not in this rerun. Its process loads torch
+        # while this one loads the following, late, since `--check` runs before anything is installed.
+        digest = aside.submit(rerun_record.made_from, root, chapter, values)
+        import nbformat
+        from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
+        from papermill import PapermillExecutionError
+
+        from tools import rerun_page
+        from tools.processes import locked
+
+        made_from = digest.result()
     with unfinished(reruns) as folder:
         out = folder / f"{name}.ipynb"
         try:

@@ -151,7 +151,7 @@ def pca_codes(train: Tensor, test: Tensor, *, n_components: int) -> tuple[Tensor
     """Principal components of both splits, fitted on the first: the linear code of the same size. (N, D) → (N, K)."""
     from sklearn.decomposition import PCA
 
-    pca = PCA(min(n_components, *train.shape), svd_solver="full").fit(train.numpy())
+    pca = PCA(min(n_components, *train.shape), svd_solver="covariance_eigh").fit(train.numpy())
     return tuple(torch.from_numpy(pca.transform(images.numpy())) for images in (train, test))
 
 

@@ -126,7 +126,7 @@ def linear_rebuild(train: Tensor, images: Tensor, n_components: int) -> Tensor:
     """Images (N, D) rebuilt from their principal components, fitted on train (M, D); pixels kept in [0, 1]."""
     from sklearn.decomposition import PCA
 
-    pca = PCA(n_components, svd_solver="full").fit(train.numpy())
+    pca = PCA(n_components, svd_solver="covariance_eigh").fit(train.numpy())
     return torch.from_numpy(pca.inverse_transform(pca.transform(images.numpy()))).float().clamp(0, 1)
 
 

@@ -38,21 +38,25 @@ def rounding(x: Tensor, multiplications: int) -> AbstractContextManager:
     than one pass: autocast keeps rounded weights until it ends.
     """
     wanted = (
-        multiplications >= LARGE
-        and torch.get_float32_matmul_precision() == "medium"
+        torch.get_float32_matmul_precision() == "medium"
         and (x.device.type, x.dtype) == ("cpu", torch.float32)
-        and _by_autocast()
+        and _by_autocast(multiplications)
     )
     return torch.autocast("cpu", torch.bfloat16) if wanted else nullcontext()
 
 
 def are_rounded(multiplications: int) -> bool:
     """Whether a training on this processor rounds products of which the largest takes so many multiplications."""
-    return _by_onednn() or (multiplications >= LARGE and _by_autocast())
+    return _by_onednn() or _by_autocast(multiplications)
+
+
+def _by_autocast(multiplications: int) -> bool:
+    """Whether autocast is to round products of which the largest takes so many multiplications."""
+    return multiplications >= LARGE and _only_autocast_rounds()
 
 
 @cache
-def _by_autocast() -> bool:
+def _only_autocast_rounds() -> bool:
     """Whether the processor multiplies bfloat16 faster and oneDNN, which "medium" permits to round, does not."""
     allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() not in WITHOUT
     return bool(torch.cpu.get_capabilities().get("avx512_bf16")) and allowed and not _by_onednn()

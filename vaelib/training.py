@@ -178,7 +178,7 @@ def one_epoch(
     step, totals = _step(config), 0.0
     for batch, rate in paced(zip(order.split(config.batch_size), rates, strict=True)):
         optimiser.param_groups[0]["lr"] = rate
-        totals = totals + step(model, optimiser, images[batch], generator)
+        totals = totals + step(model, optimiser, images.index_select(0, batch), generator)
     return totals
 
 
