@@ -22,7 +22,7 @@ from benchmarks.growth import growth
 from benchmarks.many import recordings
 from benchmarks.paths import paces
 from benchmarks.race import EPOCHS, missing_peers, race
-from benchmarks.step import BATCHES, PRECISIONS, SHARE_BATCHES, share, step_profile
+from benchmarks.step import BATCHES, PRECISIONS, profiles, share
 from tools.chapters import ROOT
 from vaelib.data import DataError, load_dataset
 from vaelib.paper import EXPERIMENTS
@@ -112,9 +112,9 @@ def measure_busy() -> dict:
 
 def measure_step() -> dict:
     images = load_dataset("MNIST")
-    profiles = [step_profile(images, batch_size)._asdict() for batch_size in BATCHES]
-    each = itertools.product(PRECISIONS, SHARE_BATCHES)
-    return {"profiles": profiles, "shares": told(share(images, size, precision) for precision, size in each)}
+    each = itertools.product(PRECISIONS, BATCHES)
+    shares = (share(images, size, precision) for precision, size in each)
+    return {"profiles": told(profiles()), "shares": told(shares)}
 
 
 def measure_growth() -> dict:

@@ -9,7 +9,6 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from benchmarks.growth import IMAGES, Cost, slope
-from benchmarks.step import TRAINED
 from vaelib.plotting import curves, panels
 
 ROUND = [digit * 10.0**power for power in range(-3, 5) for digit in (1, 2, 5)]
@@ -153,7 +152,7 @@ def tell_busy(measured: dict) -> tuple[str, None]:
 
 
 def tell_step(measured: dict) -> tuple[str, None]:
-    """Where the time of a step goes, and the share of the limit at each batch and precision."""
+    """Where the time of a step goes on each path, and the share of the limit at each batch and precision."""
     profiles = measured["profiles"]
     totals = [sum(profile["kinds"].values()) for profile in profiles]
     rows = [
@@ -161,10 +160,9 @@ def tell_step(measured: dict) -> tuple[str, None]:
         for kind in profiles[0]["kinds"]
     ]
     rows.append(["recorded together", *(f"{total:.2f}" for total in totals)])
-    alike = {share["batch_size"]: share for share in measured["shares"] if share["precision"] == TRAINED}
     for name, way in {"a whole step without the profiler": "ours", "the products alone": "products"}.items():
-        rows.append([name, *(f"{alike[profile['batch_size']][way]:.2f}" for profile in profiles)])
-    head = ["milliseconds of a step", *(f"batch of {profile['batch_size']}" for profile in profiles)]
+        rows.append([name, *(f"{profile[way]:.2f}" for profile in profiles)])
+    head = ["milliseconds of a step", *(profile["path"] for profile in profiles)]
     shares = []
     for share in measured["shares"]:
         products, ours = share["products"], share["ours"]
@@ -172,9 +170,11 @@ def tell_step(measured: dict) -> tuple[str, None]:
         shares.append([str(share["batch_size"]), share["precision"], *numbers])
     columns = ["batch", "precision", "the products alone", "our step", "share"]
     return (
-        f"## A step\n\nUnder PyTorch's profiler, which slows operations and leaves out the Python between them.\n\n"
+        f"## A step\n\nOf 256 images, on instruction paths that this processor can imitate. Under PyTorch's profiler, "
+        f"which slows operations and leaves out the Python between them.\n\n"
         f"{table(head, rows)}\n"
-        f"Without the profiler: milliseconds of a step, and the products' share of them.\n\n"
+        f"On the processor's own path, without the profiler: milliseconds of a step, and the products' share of them."
+        f"\n\n"
         f"{table(columns, shares)}"
     ), None
 

@@ -1,9 +1,12 @@
 """Where the time of a training step goes, by kind of operation, and how near to the limit it comes."""
 
+import json
+import os
 import statistics
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -13,7 +16,9 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks import printed
 from benchmarks.bound import bound_epoch
+from tools.portability import PATHS
 from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset
 from vaelib.paper import EXPERIMENTS
@@ -28,23 +33,34 @@ KINDS = {
         "aten::pow", "aten::neg", "aten::add",
     ),
     "ReLU and its gradient": ("aten::relu", "aten::clamp_min", "aten::threshold_backward"),
-    "gathering the batch": ("aten::index",),
+    "gathering the batch": ("aten::index_select",),
     "copies, among them those to bfloat16 and back": ("aten::copy_",),
 }  # fmt: skip
 OTHER = "PyTorch between them: autograd, views"
-BATCHES = (256, 1024)  # of the profiles
 STEPS = 100
-SHARE_BATCHES = (256, 512, 1024)
+BATCHES = (256, 512, 1024)
 ROUNDS = 5
 TRAINED = "as in training"
 PRECISIONS = {TRAINED: bfloat16_products, "float32": nullcontext}
 
 
-class StepProfile(NamedTuple):
-    """Milliseconds of a step under the profiler, of each kind."""
+PROFILE = """
+import json
+from benchmarks.step import TRAINED, share, step_profile
+from vaelib.data import load_dataset
 
-    batch_size: int
+images = load_dataset("MNIST")
+print(json.dumps([step_profile(images), share(images, 256, TRAINED)]))
+"""
+
+
+class PathProfile(NamedTuple):
+    """A step on one instruction path, in milliseconds: each kind under the profiler; without it products and step."""
+
+    path: str
     kinds: dict[str, float]
+    products: float
+    ours: float
 
 
 class Share(NamedTuple):
@@ -56,9 +72,16 @@ class Share(NamedTuple):
     ours: float
 
 
-def step_profile(images: ImageDataset, batch_size: int) -> StepProfile:
-    """Profile `STEPS` steps of the paper's MNIST model, without the shuffling and the schedule around them."""
-    config = replace(EXPERIMENTS["mnist"], batch_size=batch_size)
+def profiles() -> Iterator[PathProfile]:
+    """A step of the paper's MNIST model on every instruction path, each in a process of its own."""
+    for path, settings in PATHS.items():
+        kinds, found = json.loads(printed("a step", [sys.executable, "-c", PROFILE], os.environ | settings))
+        yield PathProfile(path, kinds, *found[2:])
+
+
+def step_profile(images: ImageDataset) -> dict[str, float]:
+    """Milliseconds of each kind in a step, of `STEPS` without the shuffling and the schedule around them."""
+    config = EXPERIMENTS["mnist"]
     step = our_step(config, images.images)
     with bfloat16_products():
         for rows in batches(images, config, 20):
@@ -70,7 +93,7 @@ def step_profile(images: ImageDataset, batch_size: int) -> StepProfile:
     spent = Counter()
     for event in profiler.key_averages():
         spent[names.get(event.key, OTHER)] += event.self_cpu_time_total / 1000 / STEPS
-    return StepProfile(batch_size, {kind: spent[kind] for kind in (*KINDS, OTHER)})
+    return {kind: spent[kind] for kind in (*KINDS, OTHER)}
 
 
 def share(images: ImageDataset, batch_size: int, precision: str) -> Share:
@@ -94,7 +117,7 @@ def our_step(config: TrainConfig, images: Tensor) -> Callable[[Tensor], Tensor]:
     """`train_step` on a new model, as a function of the rows of a batch."""
     model = initial_model(config, images.shape[1])
     optimiser = adam(config, model)
-    return lambda rows: train_step(model, optimiser, images[rows])
+    return lambda rows: train_step(model, optimiser, images.index_select(0, rows))
 
 
 def batches(images: ImageDataset, config: TrainConfig, n_steps: int) -> Tensor:

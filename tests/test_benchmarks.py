@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import BenchmarkError, beside, gpu, paths, report
+from benchmarks import BenchmarkError, beside, gpu, paths, report, step
 from benchmarks.__main__ import main
 from benchmarks.beside import busy_processes, trained
 from benchmarks.book import Span, idle, spans, stages
@@ -39,9 +39,9 @@ def test_the_limit_does_the_products_of_a_real_step_and_no_others(batch):
     are_rounded(0)  # finds out by a product
     model = initial_model(config, 784)
     optimiser = torch.optim.Adam(model.parameters())
-    with bfloat16_products(), FlopCounterMode(display=False) as step:
+    with bfloat16_products(), FlopCounterMode(display=False) as ours:
         train_step(model, optimiser, torch.rand(batch, 784))
-    assert step.get_total_flops() == batch * products_per_image(config, 784)
+    assert ours.get_total_flops() == batch * products_per_image(config, 784)
     with bfloat16_products(), FlopCounterMode(display=False) as limit:
         bound_epoch(config, 2 * batch, 784)  # 2 steps, after 20 that are not timed
     assert limit.get_total_flops() == 22 * batch * products_per_image(config, 784)
@@ -51,6 +51,12 @@ def test_a_share_is_of_two_ways_that_do_the_same_products():
     data = ImageDataset(torch.rand(130, 784), torch.zeros(130, dtype=torch.long), (28, 28), "noise")
     for precision in PRECISIONS:
         assert min(share(data, 64, precision)[2:]) > 0
+
+
+def test_each_kind_of_operation_is_found_in_a_step(monkeypatch):
+    monkeypatch.setattr(step, "STEPS", 2)
+    data = ImageDataset(torch.rand(300, 784), torch.zeros(300, dtype=torch.long), (28, 28), "noise")
+    assert min(step.step_profile(data).values()) > 0
 
 
 @pytest.fixture
@@ -280,7 +286,7 @@ def test_the_report_shows_every_cost_that_was_measured(tmp_path):
     costs = [Cost(axis, value, 0.01 * value) for axis in AXES for value in (1, 10, 1000)]  # 0.01 to 10 s
     machine = {"cores": 2}
     (tmp_path / "growth.json").write_text(json.dumps({"machine": machine, "costs": [c._asdict() for c in costs]}))
-    profiles = [{"batch_size": 256, "kinds": {"products": 3.0, "the rest": 1.0}}]
+    profiles = [{"path": "own", "kinds": {"products": 3.0, "the rest": 1.0}, "products": 2.5, "ours": 3.5}]
     shares = [Share(256, TRAINED, 2.0, 5.0)._asdict()]
     (tmp_path / "step.json").write_text(json.dumps({"machine": machine, "profiles": profiles, "shares": shares}))
     waits = [{"command": "make book", "seconds": 300.0, "stages": {"mnist": 12.0}}]
