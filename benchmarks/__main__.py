@@ -45,12 +45,13 @@ def main(asked: list[str]) -> int:
         if {"race", "paths"} & set(parts) and (missing := missing_peers()):
             raise BenchmarkError(f"no environment of {', '.join(missing)}: run make bench, which makes the peers'")
         RESULTS.mkdir(exist_ok=True)
+        report.write(RESULTS, but=parts)  # what cannot be told is said before hours of measuring
         where = machine()
-        for part in parts:
+        for number, part in enumerate(parts, start=1):
             print(f"{part} ...", flush=True)
             measured = {"machine": where} | MEASURE[part]()
             (RESULTS / f"{part}.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-            report.write(RESULTS)
+            report.write(RESULTS, but=parts[number:])
     except (BenchmarkError, DataError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
+from benchmarks import BenchmarkError
 from benchmarks.growth import IMAGES, Cost, slope
 from vaelib.plotting import curves, panels
 
@@ -15,8 +16,11 @@ ROUND = [digit * 10.0**power for power in range(-3, 5) for digit in (1, 2, 5)]
 AXIS_LABELS = {"images": "images", "latent_dim": "K", "width": "width (1 = the paper's)", "batch_size": "batch"}
 
 
-def write(results: Path) -> None:
-    """Draw and tabulate every part that was measured. Each part says on which machine."""
+def write(results: Path, *, but: Sequence[str] = ()) -> None:
+    """Draw and tabulate every part that was measured, `but` some. Each part says on which machine.
+
+    Raises BenchmarkError for numbers of an earlier form.
+    """
     sections = []
     tellers = {
         "race": tell_race,
@@ -30,9 +34,14 @@ def write(results: Path) -> None:
     }
     for part, tell in tellers.items():
         file = results / f"{part}.json"
-        if file.exists():
+        if file.exists() and part not in but:
             measured = json.loads(file.read_text(encoding="utf-8"))
-            text, figure = tell(measured)
+            try:
+                text, figure = tell(measured)
+            except KeyError as error:
+                raise BenchmarkError(
+                    f"{file.name} has another form than today's, without {error}: measure {part} as well, or remove it"
+                ) from None
             if figure is not None:
                 figure.savefig(results / f"{part}.png", dpi=110)
                 text += f"\n![{part}]({part}.png)\n"

@@ -16,7 +16,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import BenchmarkError, beside, gpu, paths, report, step
-from benchmarks.__main__ import main
+from benchmarks.__main__ import MEASURE, main
 from benchmarks.beside import busy_processes, trained
 from benchmarks.book import Span, idle, spans, stages
 from benchmarks.bound import bound_epoch, products_per_image
@@ -301,6 +301,17 @@ def test_the_report_shows_every_cost_that_was_measured(tmp_path):
         low, high = ax.get_ylim()
         assert low < 0.01 and high > 10
         assert all(low <= tick <= high for tick in ax.get_yticks()) and len(ax.get_yticks()) > 5
+
+
+def test_numbers_of_an_earlier_form_are_named_before_anything_is_measured(tmp_path, monkeypatch, capsys):
+    (tmp_path / "many.json").write_text('{"machine": {}}')
+    monkeypatch.setattr("benchmarks.__main__.RESULTS", tmp_path)
+    monkeypatch.setattr("benchmarks.__main__.load_dataset", lambda *_, **__: None)
+    monkeypatch.setitem(MEASURE, "step", lambda: pytest.fail("it was measured"))
+    assert main(["step"]) == 1
+    assert "many.json has another form than today's, without 'recordings': measure many" in capsys.readouterr().err
+    report.write(tmp_path, but=["many"])
+    assert "Many rows" not in (tmp_path / "README.md").read_text()
 
 
 @pytest.mark.slow
