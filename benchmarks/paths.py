@@ -12,8 +12,8 @@ from tools.portability import PATHS
 from vaelib.data import load_dataset
 
 TIMED = 3  # epochs
-# What the peers' libraries go by: oneDNN, ATen and MKL in PATHS, and XLA. YNNPACK, which multiplies matrices for XLA,
-# takes the processor's own instructions whatever the flag says; without it an epoch takes as long on the own path.
+# What the peers' libraries go by: oneDNN, ATen and MKL in PATHS, and XLA. For XLA YNNPACK multiplies matrices, by the
+# processor's own instructions whatever the flag says; without it oneDNN does. On the own path both take equally long.
 XLA = {
     "own": {},
     "AVX-512": {"XLA_FLAGS": "--xla_cpu_max_isa=AVX512"},
