@@ -86,6 +86,7 @@ def warm():
     """The server of warm kernels of this worker."""
     with tempfile.TemporaryDirectory(prefix="vaelib-") as folder:  # short: a socket's name may have 107 characters
         server = Warm(Path(folder))
+        assert server.ready()
         yield server
         server.close()
 

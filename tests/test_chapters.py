@@ -96,6 +96,7 @@ class Executions:
             values["dataset"] = str(few_digits(self.folder, images))
         if time not in self.kernels:
             self.kernels[time] = Warm(self.folder)
+            assert self.kernels[time].ready()
         with pytest.MonkeyPatch.context() as patch:
             for variable, value in self.environment(time).items():
                 patch.setenv(variable, value)

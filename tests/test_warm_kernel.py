@@ -47,9 +47,12 @@ def test_a_fork_that_dies_is_named_with_its_cell_and_the_next_one_lives(book, en
 
 def test_they_are_warm_where_it_is_worth_while_and_nothing_is_left(book, monkeypatch):
     monkeypatch.setenv("JUPYTER_PATH", "of the user")
-    with warm_kernels(WORTH - 1, {}):
+    with warm_kernels(WORTH - 1, {}) as wait:
+        wait()
         assert os.environ["JUPYTER_PATH"] == "of the user"
-    with warm_kernels(WORTH, {}):
+    with warm_kernels(WORTH, {}) as wait:
+        assert os.environ["JUPYTER_PATH"] == "of the user"
+        wait()
         folder, own = map(Path, os.environ["JUPYTER_PATH"].split(os.pathsep))
         assert own.name == "of the user"
         assert printed(book, TORCH) == "True\n"
@@ -59,7 +62,8 @@ def test_they_are_warm_where_it_is_worth_while_and_nothing_is_left(book, monkeyp
 
 def test_where_no_server_starts_kernels_are_cold(book, tmp_path, monkeypatch):
     monkeypatch.setattr(warm_kernel, "__file__", str(tmp_path / "gone.py"))
-    with warm_kernels(WORTH, {}):
+    with warm_kernels(WORTH, {}) as wait:
+        wait()
         assert "JUPYTER_PATH" not in os.environ
         assert printed(book, TORCH) == "False\n"
 
@@ -69,7 +73,8 @@ import asyncio, sys
 from pathlib import Path
 from tools.execute import execute
 from tools.warm_kernel import WORTH, warm_kernels
-with warm_kernels(WORTH, {}):
+with warm_kernels(WORTH, {}) as wait:
+    wait()
     asyncio.run(execute(Path(sys.argv[1])))
 """
 

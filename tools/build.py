@@ -7,6 +7,7 @@ that stops ends its own page and no other; the next build executes it again.
 """
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -49,23 +50,28 @@ def build(root: Path) -> int:
         print(f"Nothing changed since the book was built ({time.perf_counter() - start:.1f} s).")
         return _say_where(root)
 
-    stage = _Stages()
-    stage("training the paper's runs")
-    train_all()
-    facts = data_facts()  # training downloads what was missing
-
     # Imported late: a build with nothing to do need not wait for them.
     import nbformat
 
     from tools import rerun_page, rerun_record, staging
-    from tools.execute import execute_all
+    from tools.execute import THREADS, execute_all
     from tools.executed import Executed
+    from tools.warm_kernel import warm_kernels
 
-    stage("executing the chapters")
-    inputs = inputs_digest(root, facts)  # before any page is read: what is changed from now on is not in this site
-    kept = Executed(root / "_build" / "executed", environment_digest(root, facts))
-    notebooks = {path: kept.read(path) for path in chapters(root)}
-    executed = execute_all(kept, [path for path, notebook in notebooks.items() if notebook is None])
+    stage = _Stages()
+    stage("training the paper's runs")
+    folder = root / "_build" / "executed"
+    before = Executed(folder, environment_digest(root, facts))
+    absent = sum(before.read(path) is None for path in chapters(root))
+    with warm_kernels(absent, THREADS | os.environ) as wait:  # they import while the runs are trained
+        train_all()
+        facts = data_facts()  # training downloads what was missing
+        stage("executing the chapters")
+        inputs = inputs_digest(root, facts)  # before any page is read: what is changed from now on is not in this site
+        kept = Executed(folder, environment_digest(root, facts))
+        notebooks = {path: kept.read(path) for path in chapters(root)}
+        wait()
+        executed = execute_all(kept, [path for path, notebook in notebooks.items() if notebook is None])
     print(f"  {len(executed)} of {len(notebooks)} chapters executed, the others are as they were")
     kept.prune()
     stops = {path: execution.stop for path, execution in executed.items() if execution.stop}

@@ -18,7 +18,6 @@ from nbformat import NotebookNode, read
 from tools.chapters import QUIET_KERNEL, ROOT, Stop, find_stop
 from tools.executed import Executed
 from tools.inputs import PORTABILITY
-from tools.warm_kernel import warm_kernels
 
 AT_ONCE = 2  # chapters executed at the same time: one for each core of the smallest machine the book is made for
 # Two kernels that each use every core wait at each other's barriers and take many times as long.
@@ -38,7 +37,7 @@ class Execution(NamedTuple):
 
 def execute_all(kept: Executed, paths: list[Path]) -> dict[Path, Execution]:
     """Execute chapters and keep those that ran to their end. One that stops does not stop the others."""
-    with warm_kernels(len(paths), THREADS | os.environ), asyncio.Runner(loop_factory=_Loop) as runner:
+    with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(_execute_all(kept, paths))
 
 

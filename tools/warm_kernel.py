@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -42,12 +42,9 @@ READY = "ready\n"
 
 
 class Warm:
-    """A server of warm kernels, below `folder`; where JUPYTER_PATH is its `jupyter_path`, the kernels python3 are.
+    """A server of warm kernels that begins to import, below `folder`.
 
-    Raises
-    ------
-    ChildProcessError
-        If it did not start, or kernels may not be forked here.
+    Once it is `ready`, kernels called python3 are warm where JUPYTER_PATH is its `jupyter_path`.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str] = ENVIRONMENT) -> None:
@@ -68,12 +65,10 @@ class Warm:
             text=True,
             start_new_session=True,  # Ctrl-C is for the process that began it, which then ends it
         )
-        try:
-            if self.process.stdout.readline() != READY:
-                raise ChildProcessError("the server of warm kernels did not start")
-        except BaseException:
-            self.close()
-            raise
+
+    def ready(self) -> bool:
+        """Wait until it has imported; whether it forks kernels: not where it did not start, and not with a GPU."""
+        return self.process.stdout.readline() == READY
 
     def close(self) -> None:
         """End the server and all its kernels."""
@@ -83,29 +78,29 @@ class Warm:
 
 
 @contextmanager
-def warm_kernels(executions: int, environment: Mapping[str, str]) -> Iterator[None]:
-    """Kernels of this process and of those it starts are warm, where so many executions make it worth while.
+def warm_kernels(executions: int, environment: Mapping[str, str]) -> Iterator[Callable[[], None]]:
+    """Begin a server where so many executions make it worth while; gives the function that waits for it.
 
-    Where they cannot be, they are cold: then a chapter takes longer, and nothing else is different.
+    From then on kernels of this process and of those it starts are warm. Where they cannot be, they are cold: then a
+    chapter takes longer, and nothing else is different.
     """
     if executions < WORTH or sys.platform != "linux":  # elsewhere there is no fork, or libraries do not survive it
-        yield
+        yield lambda: None
         return
     before = os.environ.get("JUPYTER_PATH")
     with tempfile.TemporaryDirectory(prefix="vaelib-") as folder:  # short: a socket's name has 107 characters at most
+        server = Warm(Path(folder), ENVIRONMENT | environment)
+
+        def wait() -> None:
+            if server.ready():
+                os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (str(server.jupyter_path), before)))
+
         try:
-            server = Warm(Path(folder), ENVIRONMENT | environment)
-        except ChildProcessError:
-            server = None
-        else:
-            os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (str(server.jupyter_path), before)))
-        try:
-            yield
+            yield wait
         finally:
-            if server:
-                server.close()
-                del os.environ["JUPYTER_PATH"]
-                os.environ |= {"JUPYTER_PATH": before} if before is not None else {}
+            server.close()
+            os.environ.pop("JUPYTER_PATH", None)
+            os.environ |= {"JUPYTER_PATH": before} if before is not None else {}
 
 
 def serve(address: str) -> None:
