@@ -432,6 +432,14 @@ def without_sphinx(book, make_book, monkeypatch):
     monkeypatch.setattr(build, "run", run)
 
 
+@pytest.mark.usefixtures("filled", "without_sphinx")
+def test_a_build_names_a_damaged_file_once(book, make_book, capsys):
+    damaged = kept_files(book)["theory"]
+    damaged.write_text("", encoding="utf-8")
+    assert make_book() == 0
+    assert capsys.readouterr().err.count(damaged.name) == 1
+
+
 def test_stopped_chapter_ends_its_own_page_and_no_other(book, make_book, capfd):
     rest = [new_code_cell("print('before')"), new_code_cell("x = '```'\n1 / 0"), new_markdown_cell("(eq-1)=\n$$1$$")]
     write_chapter(book, "theory", *rest)

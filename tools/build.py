@@ -62,8 +62,8 @@ def build(root: Path) -> int:
     stage("training the paper's runs")
     folder = root / "_build" / "executed"
     before = Executed(folder, environment_digest(root, facts))
-    absent = sum(before.read(path) is None for path in chapters(root))
-    with warm_kernels(absent, THREADS | os.environ) as wait:  # they import while the runs are trained
+    absent = [path for path in chapters(root) if not before.holds(path)]
+    with warm_kernels(len(absent), THREADS | os.environ) as wait:  # they import while the runs are trained
         train_all()
         facts = data_facts()  # training downloads what was missing
         stage("executing the chapters")

@@ -33,6 +33,10 @@ class Executed:
         digest = hashlib.sha256(json.dumps([self.environment, code], sort_keys=True).encode()).hexdigest()
         return self.folder / f"{chapter}-{digest[:16]}.ipynb"
 
+    def holds(self, chapter: Path) -> bool:
+        """Whether there is a file for a chapter as its code is now, damaged or not."""
+        return self.path(chapter.stem, nbformat.read(chapter, 4)).is_file()
+
     def read(self, chapter: Path) -> NotebookNode | None:
         """A chapter as its text is now, with its outputs; None where it was not executed as its code is now.
 
