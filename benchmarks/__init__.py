@@ -1,8 +1,11 @@
 """What `make bench` measures. Nothing of the book needs it."""
 
+import json
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tools.chapters import ROOT
 
@@ -17,3 +20,8 @@ def printed(what: str, command: Sequence[str | Path], environment: Mapping[str, 
     if done.returncode:
         raise BenchmarkError(f"{what} stopped with status {done.returncode}:\n{done.stderr[-2000:]}")
     return done.stdout
+
+
+def computed(what: str, code: str, *words: str, environment: Mapping[str, str]) -> Any:
+    """What Python code prints as JSON in a process of its own, whose `words` are in sys.argv. Raises as `printed`."""
+    return json.loads(printed(what, [sys.executable, "-c", code, *words], environment))

@@ -45,8 +45,8 @@ def main(asked: list[str]) -> int:
         if {"race", "paths"} & set(parts) and (missing := missing_peers()):
             raise BenchmarkError(f"no environment of {', '.join(missing)}: run make bench, which makes the peers'")
         RESULTS.mkdir(exist_ok=True)
+        where = machine()  # before the report is written, which is a change to the checkout
         report.write(RESULTS, but=parts)  # what cannot be told is said before hours of measuring
-        where = machine()
         for number, part in enumerate(parts, start=1):
             print(f"{part} ...", flush=True)
             measured = {"machine": where} | MEASURE[part]()

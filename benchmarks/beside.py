@@ -1,6 +1,5 @@
 """Beside other work: seconds of an epoch alone and while another process keeps a core busy; seeds side by side."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from benchmarks import printed
+from benchmarks import computed
 
 # Experiments, and as many epochs of each as take some ten seconds.
 EPOCHS = {"boots_2d": 12, "mnist": 5}
@@ -78,4 +77,4 @@ def trained(name: str, epochs: int, threads: str) -> list[float]:
     """Seconds of the epochs of an experiment, trained in a process of its own."""
     environment = {variable: value for variable, value in os.environ.items() if variable != "OMP_NUM_THREADS"}
     environment |= {"OMP_NUM_THREADS": threads} if threads else {}
-    return json.loads(printed(name, [sys.executable, "-c", TRAIN, name, str(epochs)], environment))
+    return computed(name, TRAIN, name, str(epochs), environment=environment)

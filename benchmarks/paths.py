@@ -1,12 +1,10 @@
 """The race on lesser processors, as this one imitates them: a few epochs of every peer on each instruction path."""
 
-import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from benchmarks import printed
+from benchmarks import computed
 from benchmarks.race import EPOCHS, train, unzipped_data
 from tools.portability import PATHS
 from vaelib.data import load_dataset
@@ -58,4 +56,4 @@ def paces(repeats: int) -> Iterator[Pace]:
 
 def products(settings: Mapping[str, str]) -> list[float]:
     """Seconds of the products of some epochs, in a process of its own with these environment variables."""
-    return json.loads(printed("the products", [sys.executable, "-c", PRODUCTS], os.environ | dict(settings)))
+    return computed("the products", PRODUCTS, environment=os.environ | dict(settings))

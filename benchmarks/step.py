@@ -1,9 +1,7 @@
 """Where the time of a training step goes, by kind of operation, and how near to the limit it comes."""
 
-import json
 import os
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks import printed
+from benchmarks import computed
 from benchmarks.bound import bound_epoch
 from tools.portability import PATHS
 from vaelib.config import TrainConfig
@@ -75,7 +73,7 @@ class Share(NamedTuple):
 def profiles() -> Iterator[PathProfile]:
     """A step of the paper's MNIST model on every instruction path, each in a process of its own."""
     for path, settings in PATHS.items():
-        kinds, found = json.loads(printed("a step", [sys.executable, "-c", PROFILE], os.environ | settings))
+        kinds, found = computed("a step", PROFILE, environment=os.environ | settings)
         yield PathProfile(path, kinds, *found[2:])
 
 
