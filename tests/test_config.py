@@ -38,7 +38,7 @@ def test_a_path_is_the_same_config_as_its_text(tmp_path):
 
 
 def test_a_whole_number_is_the_same_config_as_its_float():
-    whole = {"learning_rate": 1, "divergence_weight": 3, "beta": 2}
+    whole = {"learning_rate": 1, "bias_factor": 2, "divergence_weight": 3, "beta": 2}
     floats = {name: float(number) for name, number in whole.items()}
     one, other = (TrainConfig("digits", divergence="mmd", **numbers).to_json() for numbers in (whole, floats))
     assert one == other
@@ -49,7 +49,8 @@ def test_every_field_tells_configs_apart():
     changes = {
         "dataset": "synthetic-boots", "latent_dim": 3, "epochs": 1, "seed": 2, "classes": (1,), "limit": 5,
         "hidden": (), "likelihood": "gaussian", "batch_size": 1, "learning_rate": 0.1, "schedule": "constant",
-        "initial": "he", "beta2": 0.9, "model": "autoencoder", "prior": PRIORS[1], "beta": 2.0,
+        "initial": "he", "beta1": 0.8, "beta2": 0.9, "bias_factor": 2.0, "model": "autoencoder",
+        "prior": PRIORS[1], "beta": 2.0,
     }  # fmt: skip
     others = [dataclasses.replace(base, **{field: value}) for field, value in changes.items()]
     # A divergence and its weight only go together.
@@ -96,6 +97,12 @@ unheeded = pytest.mark.fault("A run is described with {field}={value}", kept="th
         ("learning_rate", math.nan),
         ("learning_rate", math.inf),
         ("learning_rate", "fast"),
+        ("bias_factor", 0),
+        ("bias_factor", math.inf),
+        ("bias_factor", True),
+        ("beta1", 0),
+        ("beta1", 1.0),
+        ("beta1", "0.9"),
         ("beta2", 1.0),
         pytest.param("beta2", 0, marks=unheeded),
         ("beta2", 0.5),

@@ -122,14 +122,19 @@ def test_two_steps_of_ascent_are_two_rounds_of_algorithm_1(model, images):
             torch.testing.assert_close(parameter, expected, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("beta2", [0.98, 0.999])
-def test_adam_is_pytorchs_bit_for_bit_and_leaves_what_has_no_gradient(model, beta2):
+@pytest.mark.parametrize(("beta1", "beta2", "bias_factor"), [(0.9, 0.98, 1.0), (0.9, 0.999, 1.0), (0.8, 0.95, 10.0)])
+def test_adam_is_pytorchs_bit_for_bit_and_leaves_what_has_no_gradient(model, beta1, beta2, bias_factor):
     other, idle = copy.deepcopy(model), torch.ones(3, requires_grad=True)
-    ours = Adam([*model.parameters(), idle], 0.01, beta1=0.9, beta2=beta2)
-    theirs = torch.optim.Adam(other.parameters(), 0.01, (0.9, beta2), fused=True)
+    ours = Adam([*model.parameters(), idle], 0.01, beta1=beta1, beta2=beta2, bias_factor=bias_factor)
+    groups = [
+        {"params": [p for name, p in other.named_parameters() if name.endswith(kind)]} for kind in ("weight", "bias")
+    ]
+    theirs = torch.optim.Adam(groups, 0.01, (beta1, beta2), fused=True)
     for step in range(5):
         images = torch.rand(5, 6, generator=seeded(step))
-        ours.param_groups[0]["lr"] = theirs.param_groups[0]["lr"] = 0.01 / (step + 1)
+        rate = 0.01 / (step + 1)
+        ours.param_groups[0]["lr"] = theirs.param_groups[0]["lr"] = rate
+        theirs.param_groups[1]["lr"] = bias_factor * rate
         train_step(model, ours, images, seeded(step))
         train_step(other, theirs, images, seeded(step))
     for mine, expected in zip(model.parameters(), other.parameters(), strict=True):
@@ -159,7 +164,8 @@ def test_a_step_reports_without_keeping_the_graph(model, images):
 
 def test_fit_is_algorithm_1_with_adam_and_one_cycle(make_dataset):
     """The whole loop again: order, noise, Adam's two moments and the rate, each written out."""
-    config = TrainConfig("by hand", epochs=3, hidden=(5,), batch_size=4, seed=6, learning_rate=0.02, beta2=0.95)
+    config = TrainConfig("by hand", epochs=3, hidden=(5,), batch_size=4, seed=6, learning_rate=0.02)
+    config = dataclasses.replace(config, beta1=0.8, beta2=0.95, bias_factor=3.0)
     data = make_dataset(torch.rand(14, 6, generator=seeded(0)))
     run = fit(config, data, heldout=data, device="cpu", progress=False)
 
@@ -179,9 +185,10 @@ def test_fit_is_algorithm_1_with_adam_and_one_cycle(make_dataset):
             step += 1
             with torch.no_grad():
                 for p, g, m, v in zip(parameters, gradients, first, second, strict=True):
-                    m.mul_(0.9).add_(0.1 * g)
+                    m.mul_(0.8).add_(0.2 * g)
                     v.mul_(0.95).add_(0.05 * g**2)
-                    p -= rates[-1] * (m / (1 - 0.9**step)) / ((v / (1 - 0.95**step)).sqrt() + 1e-8)
+                    rate = rates[-1] * (3 if p.ndim == 1 else 1)
+                    p -= rate * (m / (1 - 0.8**step)) / ((v / (1 - 0.95**step)).sqrt() + 1e-8)
         sums_by_epoch.append([total / 14 for total in sums])
 
     for parameter, expected in zip(run.model.parameters(), parameters, strict=True):

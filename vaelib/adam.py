@@ -30,11 +30,15 @@ class Adam:
     parameters : the weights.
     rate : the learning rate, `param_groups[0]["lr"]`, to be changed there; on a GPU also as a tensor of one number.
     beta1, beta2 : the decay of the gradients' first and second moments.
+    bias_factor : what the rate is multiplied by for biases, the parameters with one axis.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], rate: float, *, beta1: float, beta2: float) -> None:
+    def __init__(
+        self, parameters: Iterable[Tensor], rate: float, *, beta1: float, beta2: float, bias_factor: float = 1.0
+    ) -> None:
         self.parameters = list(parameters)
         self.param_groups = [{"lr": rate}]
+        self.factors = [bias_factor if p.ndim == 1 else 1.0 for p in self.parameters]
         self.betas = {"beta1": beta1, "beta2": beta2}
         self.first, self.second = ([torch.zeros_like(p) for p in self.parameters] for _ in range(2))
         self.counts = [torch.zeros((), device=p.device) for p in self.parameters]
@@ -46,21 +50,23 @@ class Adam:
     @torch.no_grad()
     def step(self) -> None:
         """Change every weight that has a gradient."""
-        state = zip(self.parameters, self.first, self.second, self.counts, strict=True)
-        moved = [(p, p.grad, first, second, count) for p, first, second, count in state if p.grad is not None]
-        weights, gradients, firsts, seconds, counts = map(list, zip(*moved, strict=True))
-        adam(
-            weights,
-            gradients,
-            firsts,
-            seconds,
-            [],
-            counts,
-            fused=True,
-            amsgrad=False,
-            **self.betas,
-            lr=self.param_groups[0]["lr"],
-            weight_decay=0.0,
-            eps=1e-8,
-            maximize=False,
-        )
+        state = zip(self.factors, self.parameters, self.first, self.second, self.counts, strict=True)
+        moved = [(factor, p, p.grad, *moments) for factor, p, *moments in state if p.grad is not None]
+        for factor in sorted({factor for factor, *_ in moved}):
+            alike = (tensors for its, *tensors in moved if its == factor)
+            weights, gradients, firsts, seconds, counts = map(list, zip(*alike, strict=True))
+            adam(
+                weights,
+                gradients,
+                firsts,
+                seconds,
+                [],
+                counts,
+                fused=True,
+                amsgrad=False,
+                **self.betas,
+                lr=factor * self.param_groups[0]["lr"],
+                weight_decay=0.0,
+                eps=1e-8,
+                maximize=False,
+            )

@@ -15,7 +15,6 @@ SCHEDULES = ("one-cycle", "linear", "constant")
 INITIALS = ("uniform", "he")
 MODELS = ("vae", "autoencoder")
 
-BETA1 = 0.9  # of Adam; its convergence needs β₁² < √β₂ (Kingma and Ba 2015)
 SEEDS = 2**32  # as many as numpy's generators take
 LARGEST_WEIGHT = 1e6  # of a term of the objective: its gradient's square must stay a float32
 
@@ -33,7 +32,8 @@ class TrainConfig:
     classes, limit : the part of the data used, as in `load_dataset`.
     hidden, likelihood : as in `VAE`.
     batch_size : M of eq. 14.
-    learning_rate, beta2 : Adam's step (the peak of its schedule) and the decay of its second moments (β₁ is 0.9).
+    learning_rate, beta1, beta2 : Adam's step (the peak of its schedule) and the decay of its two moments.
+    bias_factor : what the step is multiplied by for biases.
     schedule : "one-cycle" (Smith and Topin 2019: cosine warm-up over three tenths, then down to zero), "linear" (over
         a tenth up, then straight down to zero) or "constant".
     initial : the weights before training, as in `models.draw_he`: "uniform" is PyTorch's own, "he" that of He et al.
@@ -54,7 +54,9 @@ class TrainConfig:
     likelihood: str = "bernoulli"
     batch_size: int = 256
     learning_rate: float = 5e-3
+    beta1: float = 0.9
     beta2: float = 0.99
+    bias_factor: float = 1.0
     schedule: str = "one-cycle"
     initial: str = "uniform"
     model: str = "vae"
@@ -73,13 +75,11 @@ class TrainConfig:
             raise ValueError(f"limit must be an integer of at least 1, or None for all images, not {self.limit!r}")
         if not isinstance(self.dataset, str | os.PathLike):
             raise ValueError(f"dataset must be a name or the path of an .npz, not {self.dataset!r}")
-        for name, low, high, where in (
-            ("learning_rate", 0, math.inf, "above 0"),
-            ("beta2", BETA1**4, 1, f"above {BETA1**4:g} and below 1, where Adam's steps stay bounded"),
-        ):
-            value = getattr(self, name)
-            if not _is_number(value) or not low < value < high:
-                raise ValueError(f"{name} must be a number {where}, not {value!r}")
+        self._check_between("learning_rate", 0, math.inf, "above 0")
+        self._check_between("bias_factor", 0, math.inf, "above 0")
+        self._check_between("beta1", 0, 1, "above 0 and below 1")
+        least = self.beta1**4  # Adam's convergence needs β₁² < √β₂ (Kingma and Ba 2015)
+        self._check_between("beta2", least, 1, f"above beta1⁴, {least:g}, and below 1, where Adam's steps stay bounded")
         for name in ("beta", "divergence_weight"):
             value = getattr(self, name)
             if not _is_number(value) or not 0 <= value <= LARGEST_WEIGHT:
@@ -114,8 +114,13 @@ class TrainConfig:
         object.__setattr__(self, "hidden", tuple(self.hidden))
         object.__setattr__(self, "classes", None if self.classes is None else tuple(self.classes))
         object.__setattr__(self, "dataset", os.fspath(self.dataset))
-        for name in ("learning_rate", "beta2", "beta", "divergence_weight"):
+        for name in ("learning_rate", "beta1", "beta2", "bias_factor", "beta", "divergence_weight"):
             object.__setattr__(self, name, float(getattr(self, name)))
+
+    def _check_between(self, name: str, low: float, high: float, where: str) -> None:
+        value = getattr(self, name)
+        if not _is_number(value) or not low < value < high:
+            raise ValueError(f"{name} must be a number {where}, not {value!r}")
 
     @property
     def follows_elbo(self) -> bool:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from vaelib.adam import Adam, Optimiser
 from vaelib.bounds import ElboTerms, check_pixels, elbo, elbo_terms
 from vaelib.captured import Captured
-from vaelib.config import BETA1, TrainConfig
+from vaelib.config import TrainConfig
 from vaelib.data import ImageDataset
 from vaelib.densities import bernoulli_log_likelihood, gaussian_log_likelihood
 from vaelib.machine import describe
@@ -201,7 +201,8 @@ def _interchangeable_threads(config: TrainConfig, model: LatentModel, images: Te
 
 def adam(config: TrainConfig, model: LatentModel) -> Adam:
     """The optimizer of `config`."""
-    return Adam(model.parameters(), config.learning_rate, beta1=BETA1, beta2=config.beta2)
+    betas = {"beta1": config.beta1, "beta2": config.beta2}
+    return Adam(model.parameters(), config.learning_rate, **betas, bias_factor=config.bias_factor)
 
 
 def learning_rates(config: TrainConfig, n_steps: int) -> list[float]:
