@@ -164,8 +164,8 @@ def test_a_step_reports_without_keeping_the_graph(model, images):
 
 def test_fit_is_algorithm_1_with_adam_and_one_cycle(make_dataset):
     """The whole loop again: order, noise, Adam's two moments and the rate, each written out."""
-    config = TrainConfig("by hand", epochs=3, hidden=(5,), batch_size=4, seed=6, learning_rate=0.02)
-    config = dataclasses.replace(config, beta1=0.8, beta2=0.95, bias_factor=3.0)
+    moving = {"learning_rate": 0.02, "beta1": 0.8, "beta2": 0.95, "bias_factor": 3.0}
+    config = TrainConfig("by hand", epochs=3, hidden=(5,), batch_size=4, seed=6, **moving)
     data = make_dataset(torch.rand(14, 6, generator=seeded(0)))
     run = fit(config, data, heldout=data, device="cpu", progress=False)
 

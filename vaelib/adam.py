@@ -38,10 +38,12 @@ class Adam:
     ) -> None:
         self.parameters = list(parameters)
         self.param_groups = [{"lr": rate}]
-        self.factors = [bias_factor if p.ndim == 1 else 1.0 for p in self.parameters]
         self.betas = {"beta1": beta1, "beta2": beta2}
-        self.first, self.second = ([torch.zeros_like(p) for p in self.parameters] for _ in range(2))
-        self.counts = [torch.zeros((), device=p.device) for p in self.parameters]
+        # Each parameter with its two moments and its count of steps, by what its rate is multiplied by.
+        self.groups: dict[float, list[tuple[Tensor, ...]]] = {}
+        for p in self.parameters:
+            state = (p, torch.zeros_like(p), torch.zeros_like(p), torch.zeros((), device=p.device))
+            self.groups.setdefault(bias_factor if p.ndim == 1 else 1.0, []).append(state)
 
     def zero_grad(self) -> None:
         for parameter in self.parameters:
@@ -50,11 +52,11 @@ class Adam:
     @torch.no_grad()
     def step(self) -> None:
         """Change every weight that has a gradient."""
-        state = zip(self.factors, self.parameters, self.first, self.second, self.counts, strict=True)
-        moved = [(factor, p, p.grad, *moments) for factor, p, *moments in state if p.grad is not None]
-        for factor in sorted({factor for factor, *_ in moved}):
-            alike = (tensors for its, *tensors in moved if its == factor)
-            weights, gradients, firsts, seconds, counts = map(list, zip(*alike, strict=True))
+        for factor, group in self.groups.items():
+            moved = [(p, p.grad, *state) for p, *state in group if p.grad is not None]
+            if not moved:
+                continue
+            weights, gradients, firsts, seconds, counts = map(list, zip(*moved, strict=True))
             adam(
                 weights,
                 gradients,
